@@ -1,0 +1,1 @@
+"""Compiled tiles and passes over X. They know arrays only: no files, no estimators, no Python objects."""

@@ -1,0 +1,182 @@
+"""How every kernel is compiled, cached, threaded and cut into chunks: the one place that knows.
+
+A *kernel* is a pass over rows. It is written once, as a plain function with a ``prange`` over chunks, and
+decorated with :func:`kernel`. What it calls inside a chunk is either a :func:`tile` or an ``overload`` that numba
+binds by the types of storage, loss and labels.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import update_wrapper
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import config
+from numba.core.caching import FunctionCache
+from numba.extending import register_jitable
+
+# No fast-math: numba writes its flags into every instruction of a function, also those that an intrinsic made, and
+# reassociation deletes the exact reductions of `elementary`. What may be reordered or fused says so itself (`simd`).
+_OPTIONS: dict[str, Any] = {"error_model": "numpy"}
+
+#: Decorates what a kernel calls inside a chunk: compiled as a part of its caller.
+tile = register_jitable(**_OPTIONS)
+#: The same options for ``numba.extending.overload``.
+TILE_OPTIONS = dict(_OPTIONS)
+
+N_CHUNKS = 64
+PARTIALS_BYTES = 64 << 20
+
+
+def _digest_of_sources() -> str:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+class _KernelCache(FunctionCache):
+    """Numba's disk cache, keyed by the sources of all kernels as well.
+
+    Numba looks at the file of the decorated function only, so that an edited or upgraded tile in another file
+    would go on running as it was. A cache file that cannot be read is recompiled, not raised (numba#9348).
+    """
+
+    sources = _digest_of_sources()
+
+    def __init__(self, py_func: Callable[..., Any], variant: str) -> None:
+        super().__init__(py_func)
+        self._variant = variant
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        return (*super()._index_key(sig, codegen), self._variant, self.sources)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever a torn or foreign pickle raises: the remedy is the same
+            self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception:  # the index itself was torn: write it anew, and if that fails do without a cache
+            self.flush()
+
+
+class _LayerLock:
+    """Lets one kernel run at a time until the threading layer is known to bear several.
+
+    Numba's ``workqueue`` aborts the process on concurrent use (numba#8563); ``omp`` and ``tbb`` do not.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._concurrent = False
+
+    def __enter__(self) -> None:
+        if not self._concurrent:
+            self._lock.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        try:  # released only by the thread that took it: the answer may have changed in between
+            self._lock.release()
+        except RuntimeError:
+            return
+        if not self._concurrent:
+            try:
+                self._concurrent = numba.threading_layer() != "workqueue"
+            except ValueError:  # no parallel kernel has run yet
+                pass
+
+    def reset(self) -> None:
+        """Begin anew, in a forked child."""
+        self.__init__()  # type: ignore[misc]
+
+
+_layer_lock = _LayerLock()
+_forked = False
+
+
+def _after_fork_in_child() -> None:
+    # GNU OpenMP kills a forked child at its first parallel region once the parent has run one.
+    global _forked
+    try:
+        numba.threading_layer()
+        _forked = True
+    except ValueError:
+        pass
+    _layer_lock.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class Kernel:
+    """A pass over rows, compiled in parallel, and in a forked child serially, from the same function."""
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        self._variants = {}
+        for name, parallel in (("parallel", True), ("serial", False)):
+            dispatcher = numba.njit(parallel=parallel, nogil=True, **_OPTIONS)(py_func)
+            dispatcher._cache = _KernelCache(py_func, name)
+            self._variants[name] = dispatcher
+        update_wrapper(self, py_func)
+
+    def __call__(self, *args: Any) -> Any:
+        if _forked:
+            return self._variants["serial"](*args)
+        with _layer_lock:
+            return self._variants["parallel"](*args)
+
+
+#: Decorates a pass.
+kernel = Kernel
+
+
+def max_threads() -> int:
+    """Return the number of threads that numba was started with: the most a call can use."""
+    return int(config.NUMBA_NUM_THREADS)
+
+
+@contextmanager
+def threads(n_threads: int | None) -> Iterator[None]:
+    """Run the kernels of the block on ``n_threads`` threads, and restore the caller's number after it.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        From 1 to :func:`max_threads`; None leaves the caller's number as it is.
+
+    Raises
+    ------
+    ValueError
+        If ``n_threads`` is not between 1 and :func:`max_threads`.
+    """
+    if n_threads is None:
+        yield
+        return
+    if not 1 <= n_threads <= max_threads():
+        raise ValueError(
+            f"n_threads={n_threads}, but numba was started with {max_threads()} threads: give 1 to "
+            f"{max_threads()}, or set NUMBA_NUM_THREADS before Python starts"
+        )
+    before = numba.get_num_threads()
+    numba.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def n_chunks(n_rows: int, n_sums: int) -> int:
+    """Return the number of chunks that ``n_rows`` are cut into, one partial result of ``n_sums`` float64 each.
+
+    The shape alone decides, never the number of threads, so that sums are bitwise equal for any of them. All
+    partials together stay under 64 MiB.
+    """
+    return int(max(1, min(N_CHUNKS, PARTIALS_BYTES // (8 * max(n_sums, 1)), -(-n_rows // 64))))

@@ -1,0 +1,187 @@
+"""The passes: parallel drivers that read a range of rows once, tile by tile, and return raw sums.
+
+Every pass is the same walk: chunks over threads, tiles within a chunk, ``margins -> losses -> accumulate`` within a
+tile. Storage and loss are bound by type, so that neither knows the other and each pair compiles once.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+from numba.extending import overload
+from numpy.typing import NDArray
+
+from fastlogit.kernels.jit import TILE_OPTIONS, kernel
+from fastlogit.kernels.jit import tile as compiled
+from fastlogit.kernels.losses import SMALLEST_MARGIN, losses, probabilities, weigh_and_sum
+from fastlogit.kernels.storage import accumulate, accumulate_squares, as_rows, margins, tile_rows
+
+
+class Targets(NamedTuple):
+    """What the rows of X come with, as it lies: all arrays read-only, so that one compile serves every caller.
+
+    ``y``: class codes (N,) or probabilities (N, n_classes). ``weight`` (N,), ``class_weight`` (n_classes,) and
+    ``offset`` (N, K) are empty where absent.
+    """
+
+    y: NDArray[Any]
+    weight: NDArray[Any]
+    class_weight: NDArray[np.float64]
+    offset: NDArray[Any]
+
+
+def _class_factor(class_weight: Any, y: Any, row: int) -> Any:
+    """Return the class weight of a row."""
+    raise TypeError("_class_factor is for compiled code")
+
+
+@overload(_class_factor, jit_options=TILE_OPTIONS)
+def _class_factor_impl(class_weight: Any, y: Any, row: Any) -> Any:
+
+    def code(class_weight: Any, y: Any, row: Any) -> Any:
+        return class_weight[y[row]]
+
+    def soft(class_weight: Any, y: Any, row: Any) -> Any:
+        return 1.0  # refused at intake: a soft label has no class
+
+    return code if y.ndim == 1 else soft
+
+
+def _empty_tile(W: Any, rows: int) -> Any:
+    """Return the tile of margins that goes with ``W``: (rows,) or (K, rows)."""
+    raise TypeError("_empty_tile is for compiled code")
+
+
+@overload(_empty_tile, jit_options=TILE_OPTIONS)
+def _empty_tile_impl(W: Any, rows: Any) -> Any:
+    def vector(W: Any, rows: Any) -> Any:
+        return np.empty(rows, W.dtype)
+
+    def matrix(W: Any, rows: Any) -> Any:
+        return np.empty((W.shape[0], rows), W.dtype)
+
+    return vector if W.ndim == 1 else matrix
+
+
+@compiled
+def _class_factors(targets: Any, start: int, n: int, factor: Any) -> None:
+    """Fill ``factor`` with the class weights of the tile's rows; without class weights it is empty."""
+    if factor.size:
+        for r in range(n):
+            factor[r] = _class_factor(targets.class_weight, targets.y, start + r)
+
+
+@compiled
+def _bounds(first: int, last: int, chunk: Any, n_chunks: int) -> Any:
+    """Return the rows of a chunk: whole tiles of 64 rows, so that only the last chunk ends within one."""
+    blocks = (last - first + 63) // 64
+    begin = first + 64 * (np.int64(chunk) * blocks // n_chunks)
+    end = first + 64 * ((np.int64(chunk) + 1) * blocks // n_chunks)
+    return begin, min(end, last)
+
+
+@kernel
+def loss_grad(
+    storage: Any,
+    targets: Any,
+    loss: Any,
+    W: Any,
+    b: Any,
+    center: Any,
+    first: int,
+    last: int,
+    n_chunks: int,
+    G: Any,
+    totals: Any,
+) -> None:
+    """Loss, gradient, smallest margin and correct rows of rows ``first`` to ``last``, in one read.
+
+    ``G`` (n_chunks, K, padded) float64 receives each chunk's ``sum_i s_i r_i (x_i - center)``; ``totals``
+    (n_chunks, K + 3) its ``sum_i s_i r_i``, ``sum_i s_i loss_i``, smallest margin over rows of positive weight, and
+    number of rows whose true class leads.
+    """
+    for chunk in prange(n_chunks):
+        begin, end = _bounds(first, last, chunk, n_chunks)
+        K = b.size
+        T = tile_rows(storage, K)
+        tile = _empty_tile(W, T)
+        Z = as_rows(tile)
+        F, M = np.empty(T, W.dtype), np.empty(T, W.dtype)
+        factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+        sums = np.zeros((K + 3, 16))
+        sums[K + SMALLEST_MARGIN] = np.inf
+        gradient = G[chunk]
+        gradient[:] = 0.0
+        for start in range(begin, end, T):
+            n = min(T, end - start)
+            margins(storage, start, n, W, center, tile)
+            losses(loss, targets.y, targets.offset, start, n, b, Z, F, M)
+            _class_factors(targets, start, n, factor)
+            weigh_and_sum(targets.weight, factor, start, n, Z, F, M, sums)
+            accumulate(storage, start, n, tile, center, gradient)
+        for k in range(K + 3):
+            totals[chunk, k] = sums[k].min() if k == K + SMALLEST_MARGIN else sums[k].sum()
+
+
+@kernel
+def moments(storage: Any, targets: Any, shift: Any, first: int, last: int, n_chunks: int, G: Any, totals: Any) -> None:
+    """Weighted first and second moments of the columns over rows ``first`` to ``last``, in one read.
+
+    ``G`` (n_chunks, 2, padded) float64 receives ``sum_i s_i (x_i - shift)`` and ``sum_i s_i (x_i - shift)^2``;
+    ``totals`` (n_chunks, 1) ``sum_i s_i``. Computed in float64, whatever the storage.
+    """
+    for chunk in prange(n_chunks):
+        begin, end = _bounds(first, last, chunk, n_chunks)
+        T = tile_rows(storage, 1)
+        S, F = np.empty(T), np.zeros(T)
+        factor = np.empty(T if targets.class_weight.size else 0)
+        sums = np.zeros((4, 16))
+        G[chunk] = 0.0
+        for start in range(begin, end, T):
+            n = min(T, end - start)
+            S[:] = 1.0
+            _class_factors(targets, start, n, factor)
+            weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
+            accumulate(storage, start, n, S, shift, G[chunk, :1])
+            accumulate_squares(storage, start, n, S, shift, G[chunk, 1:])
+        totals[chunk, 0] = sums[0].sum()
+
+
+@kernel
+def decision(
+    storage: Any, offset: Any, W: Any, b: Any, center: Any, first: int, last: int, n_chunks: int, out: Any
+) -> None:
+    """Write the margins of rows ``first`` to ``last`` into rows 0 to ``last - first`` of ``out`` (rows, K)."""
+    for chunk in prange(n_chunks):
+        begin, end = _bounds(first, last, chunk, n_chunks)
+        T = tile_rows(storage, b.size)
+        tile = _empty_tile(W, T)
+        Z = as_rows(tile)
+        for start in range(begin, end, T):
+            n = min(T, end - start)
+            margins(storage, start, n, W, center, tile)
+            for k in range(b.size):
+                for r in range(n):
+                    out[start - first + r, k] = Z[k, r] + b[k]
+                if offset.size:
+                    for r in range(n):
+                        out[start - first + r, k] += offset[start + r, k]
+
+
+@kernel
+def predict_proba(
+    storage: Any, offset: Any, loss: Any, W: Any, b: Any, center: Any, first: int, last: int, n_chunks: int, out: Any
+) -> None:
+    """Write the class probabilities of rows ``first`` to ``last`` into ``out`` (rows, n_classes), from its row 0 on."""
+    for chunk in prange(n_chunks):
+        begin, end = _bounds(first, last, chunk, n_chunks)
+        T = tile_rows(storage, b.size)
+        tile = _empty_tile(W, T)
+        Z, P = as_rows(tile), np.empty((out.shape[1], T), W.dtype)
+        for start in range(begin, end, T):
+            n = min(T, end - start)
+            margins(storage, start, n, W, center, tile)
+            probabilities(loss, offset, start, n, b, Z, P)
+            for r in range(n):
+                for k in range(out.shape[1]):
+                    out[start - first + r, k] = P[k, r]

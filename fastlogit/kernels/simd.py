@@ -1,0 +1,336 @@
+"""Vectors of one register, with NumPy's operators, for code that `numba.extending.intrinsic` writes as LLVM IR.
+
+LLVM's own vectoriser makes no register tiles, gives up on short loops, and leaves ``exp`` a call for each element. So
+the inner loops are written here in a small language: a `Vector` is a Python object that stands for a register, an
+operator on it appends one instruction. A formula in it reads like the formula, and means the same for float32 and
+float64, for 4 lanes or 16. The width is asked of the compilation target, never assumed. No fast-math flag is set:
+what may be fused says `muladd`, what may be reordered keeps a vector of partial sums.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils, config
+
+I8, I32, I64 = (ir.IntType(bits) for bits in (8, 32, 64))
+DOUBLE = ir.DoubleType()
+
+
+def register_bytes(context: Any) -> int:
+    """Return the bytes of the widest vector register of the compilation target: 64, 32 or 16."""
+    features, cpu = context.codegen()._tm_features, config.CPU_NAME
+    if cpu is not None and cpu != binding.get_host_cpu_name():  # NUMBA_CPU_NAME leaves the host's features in place
+        features = "" if cpu == "generic" else "+avx"
+    if "+avx512f" in features:
+        return 64
+    return 32 if "+avx" in features else 16
+
+
+def i64(value: int) -> Any:
+    """Return an integer constant."""
+    return ir.Constant(I64, value)
+
+
+class Vector:
+    """A register of lanes: reals, integers of the same width, or a mask. Operators work lane by lane."""
+
+    def __init__(self, lanes: "Lanes", value: Any) -> None:
+        self.lanes, self.value = lanes, value
+
+    def _apply(self, name: str, other: Any) -> "Vector":
+        return Vector(self.lanes, getattr(self.lanes.builder, name)(self.value, self.like(other).value))
+
+    def like(self, other: Any) -> "Vector":
+        """Return ``other`` itself, or a Python number as a vector of this type."""
+        if isinstance(other, Vector):
+            return other
+        return Vector(self.lanes, ir.Constant(self.value.type, [other] * self.lanes.count))
+
+    @property
+    def real(self) -> bool:
+        """Whether the lanes are reals."""
+        return not isinstance(self.value.type.element, ir.IntType)
+
+    def __add__(self, other: Any) -> "Vector":
+        return self._apply("fadd" if self.real else "add", other)
+
+    def __sub__(self, other: Any) -> "Vector":
+        return self._apply("fsub" if self.real else "sub", other)
+
+    def __rsub__(self, other: Any) -> "Vector":
+        return self.like(other) - self
+
+    def __mul__(self, other: Any) -> "Vector":
+        return self._apply("fmul" if self.real else "mul", other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __truediv__(self, other: Any) -> "Vector":
+        return self._apply("fdiv", other)
+
+    def __rtruediv__(self, other: Any) -> "Vector":
+        return self.like(other) / self
+
+    def __neg__(self) -> "Vector":
+        return Vector(self.lanes, self.lanes.builder.fneg(self.value))
+
+    def __and__(self, other: Any) -> "Vector":
+        return self._apply("and_", other)
+
+    def __lshift__(self, other: int) -> "Vector":
+        return self._apply("shl", other)
+
+    def __rshift__(self, other: int) -> "Vector":
+        return self._apply("ashr", other)
+
+    def _compare(self, operator: str, other: Any) -> "Vector":
+        builder, right = self.lanes.builder, self.like(other).value
+        compare = builder.fcmp_ordered if self.real else builder.icmp_signed
+        return Vector(self.lanes, compare(operator, self.value, right))
+
+    def __lt__(self, other: Any) -> "Vector":
+        return self._compare("<", other)
+
+    def __gt__(self, other: Any) -> "Vector":
+        return self._compare(">", other)
+
+    def __ge__(self, other: Any) -> "Vector":
+        return self._compare(">=", other)
+
+    def equals(self, other: Any) -> "Vector":
+        """Return the mask of ``self == other``, which Python keeps for itself."""
+        return self._compare("==", other)
+
+    def bits(self) -> "Vector":
+        """Return the reals' bit patterns as integers."""
+        return Vector(self.lanes, self.lanes.builder.bitcast(self.value, self.lanes.integers))
+
+    def as_real(self) -> "Vector":
+        """Return integers, taken as bit patterns, as reals."""
+        return Vector(self.lanes, self.lanes.builder.bitcast(self.value, self.lanes.reals))
+
+    def __abs__(self) -> "Vector":
+        return self.lanes.call("llvm.fabs", self)
+
+    def sum(self) -> Any:
+        """Return the sum of the lanes as a scalar, in whatever order is quickest."""
+        name = f"llvm.vector.reduce.fadd.{self.lanes.suffix}"
+        start = ir.Constant(self.lanes.scalar, 0.0)
+        function = self.lanes.function(name, self.lanes.scalar, start.type, self.value.type)
+        return self.lanes.builder.call(function, [start, self.value], fastmath=("reassoc",))
+
+
+def where(mask: Vector, yes: Any, no: Any) -> Vector:
+    """``yes`` in the lanes of ``mask``, ``no`` in the others; one of the two may be a number."""
+    yes = yes if isinstance(yes, Vector) else no.like(yes)
+    return Vector(mask.lanes, mask.lanes.builder.select(mask.value, yes.value, yes.like(no).value))
+
+
+def maximum(a: Vector, b: Any) -> Vector:
+    """Return the larger of two, ``b`` where ``a`` is NaN."""
+    return where(a > b, a, b)
+
+
+def minimum(a: Vector, b: Any) -> Vector:
+    """Return the smaller of two, ``b`` where ``a`` is NaN."""
+    return where(a < b, a, b)
+
+
+def muladd(a: Vector, b: Any, c: Any) -> Vector:
+    """Return ``a * b + c``, in one rounding where the target has such an instruction."""
+    return a.lanes.call("llvm.fmuladd", a, a.like(b), a.like(c))
+
+
+class Sum:
+    """A vector that is added to: LLVM keeps it in a register."""
+
+    def __init__(self, lanes: "Lanes", start: Vector) -> None:
+        self.lanes = lanes
+        self._cell = cgutils.alloca_once_value(lanes.builder, start.value)
+
+    @property
+    def value(self) -> Vector:
+        """The sum so far."""
+        return Vector(self.lanes, self.lanes.builder.load(self._cell))
+
+    @value.setter
+    def value(self, new: Vector) -> None:
+        self.lanes.builder.store(new.value, self._cell)
+
+
+class Pointer:
+    """An array inside generated code: its data, shape and strides in bytes.
+
+    ``contiguous`` names the axis whose elements are adjacent: its stride is then a constant, so that neighbours share
+    one address register (1.5 times the speed of the dense kernels).
+    """
+
+    def __init__(self, context: Any, builder: Any, array_type: Any, value: Any, contiguous: int | None = None) -> None:
+        array = context.make_array(array_type)(context, builder, value)
+        self.builder, self.dtype = builder, array_type.dtype
+        self.data = builder.bitcast(array.data, I8.as_pointer())
+        self.shape = [builder.extract_value(array.shape, axis) for axis in range(array_type.ndim)]
+        self.strides = [builder.extract_value(array.strides, axis) for axis in range(array_type.ndim)]
+        if contiguous is None and array_type.layout == "C":
+            contiguous = array_type.ndim - 1
+        self.itemsize = context.get_abi_sizeof(context.get_data_type(self.dtype))
+        if contiguous is not None:
+            self.strides[contiguous] = i64(self.itemsize)
+        self.scalar = context.get_data_type(self.dtype)
+
+    def at(self, *index: Any) -> Any:
+        """Return the address of an element."""
+        total = i64(0)
+        for i, stride in zip(index, self.strides, strict=True):
+            total = self.builder.add(total, self.builder.mul(i, stride))
+        return self.builder.gep(self.data, [total])
+
+    def load(self, *index: Any) -> Any:
+        """Return an element."""
+        return self.builder.load(self.builder.bitcast(self.at(*index), self.scalar.as_pointer()))
+
+    def store(self, value: Any, *index: Any) -> None:
+        """Set an element."""
+        self.builder.store(value, self.builder.bitcast(self.at(*index), self.scalar.as_pointer()))
+
+    def size(self) -> Any:
+        """Return the number of elements."""
+        total = self.shape[0]
+        for extent in self.shape[1:]:
+            total = self.builder.mul(total, extent)
+        return total
+
+
+class Lanes:
+    """The vectors of one computing type (numba float32 or float64), made at the builder's position."""
+
+    def __init__(self, context: Any, builder: Any, compute: Any) -> None:
+        self.context, self.builder, self.compute = context, builder, compute
+        self.registers = 32 if register_bytes(context) == 64 else 16
+        self.count = register_bytes(context) * 8 // compute.bitwidth
+        self.scalar = context.get_data_type(compute)
+        self.reals = ir.VectorType(self.scalar, self.count)
+        self.integers = ir.VectorType(ir.IntType(compute.bitwidth), self.count)
+        self.suffix = f"v{self.count}f{compute.bitwidth}"
+        self.zero = self.constant(0.0)
+
+    def constant(self, number: float) -> Vector:
+        """Return a vector with a number in every lane."""
+        return Vector(self, ir.Constant(self.reals, [number] * self.count))
+
+    def function(self, name: str, result: Any, *arguments: Any) -> Any:
+        """Declare an LLVM function."""
+        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, arguments), name)
+
+    def call(self, name: str, *vectors: Vector) -> Vector:
+        """Apply an LLVM intrinsic from reals to reals."""
+        function = self.function(f"{name}.{self.suffix}", self.reals, *[self.reals] * len(vectors))
+        return Vector(self, self.builder.call(function, [v.value for v in vectors]))
+
+    def splat(self, scalar: Any) -> Vector:
+        """Return a vector with a scalar of generated code in every lane."""
+        vector = ir.VectorType(scalar.type, self.count)
+        undefined = ir.Constant(vector, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
+        zeros = ir.Constant(ir.VectorType(I32, self.count), [0] * self.count)
+        return Vector(self, self.builder.shuffle_vector(first, undefined, zeros))
+
+    def first(self, n: Any) -> Vector:
+        """Return a mask of the first ``n`` lanes."""
+        index = ir.Constant(ir.VectorType(I64, self.count), list(range(self.count)))
+        return Vector(self, index) < self.splat(n)
+
+    def _load(self, address: Any, dtype: Any, mask: Vector | None) -> Any:
+        vector = ir.VectorType(self.context.get_data_type(dtype), self.count)
+        pointer = self.builder.bitcast(address, vector.as_pointer())
+        if mask is None:
+            return self.builder.load(pointer, align=1)
+        letter = "f" if isinstance(dtype, types.Float) else "i"
+        name = f"llvm.masked.load.v{self.count}{letter}{vector.element.width if letter == 'i' else dtype.bitwidth}.p0"
+        zero = ir.Constant(vector, None)
+        function = self.function(name, vector, pointer.type, I32, mask.value.type, vector)
+        return self.builder.call(function, [pointer, ir.Constant(I32, 1), mask.value, zero])
+
+    def load(self, address: Any, dtype: Any = None, mask: Vector | None = None) -> Vector:
+        """Load consecutive elements of ``dtype`` (numba type, the lanes' own by default), converted to reals.
+
+        Masked lanes are not touched in memory and come as 0.
+        """
+        dtype = self.compute if dtype is None else dtype
+        value = self._load(address, dtype, mask)
+        if isinstance(dtype, types.Float):
+            if dtype.bitwidth != self.compute.bitwidth:
+                convert = self.builder.fpext if dtype.bitwidth < self.compute.bitwidth else self.builder.fptrunc
+                value = convert(value, self.reals)
+        else:
+            signed = isinstance(dtype, types.Integer) and dtype.signed
+            value = (self.builder.sitofp if signed else self.builder.uitofp)(value, self.reals)
+        return Vector(self, value)
+
+    def load_codes(self, address: Any, dtype: Any, mask: Vector | None = None) -> Vector:
+        """Load consecutive unsigned integers as integers of the lanes' width."""
+        value = self._load(address, dtype, mask)
+        if value.type.element.width != self.compute.bitwidth:
+            value = self.builder.zext(value, self.integers)
+        return Vector(self, value)
+
+    def store(self, vector: Vector, address: Any) -> None:
+        """Write the lanes to consecutive elements."""
+        self.builder.store(vector.value, self.builder.bitcast(address, vector.value.type.as_pointer()), align=1)
+
+    def fold_float64(self, combine: Callable[[Vector, Vector], Vector], vector: Vector, address: Any) -> None:
+        """``memory[address:] = combine(memory[address:], vector)``, memory being float64."""
+        wide = ir.VectorType(DOUBLE, self.count)
+        value = vector.value if vector.value.type == wide else self.builder.fpext(vector.value, wide)
+        old = self.builder.load(self.builder.bitcast(address, wide.as_pointer()), align=1)
+        self.store(combine(Vector(self, old), Vector(self, value)), address)
+
+    def add_to_float64(self, vector: Vector, address: Any) -> None:
+        """``memory[address:] += vector``, memory being float64."""
+        self.fold_float64(Vector.__add__, vector, address)
+
+    def add_scalar(self, scalar: Any, address: Any) -> None:
+        """``memory[address] += scalar``, memory being float64."""
+        pointer = self.builder.bitcast(address, DOUBLE.as_pointer())
+        if scalar.type != DOUBLE:
+            scalar = self.builder.fpext(scalar, DOUBLE)
+        self.builder.store(self.builder.fadd(self.builder.load(pointer), scalar), pointer)
+
+    def prefetch(self, address: Any, n_bytes: int) -> None:
+        """Ask for the lines of ``n_bytes`` from any ``address`` on, valid or not, into the second-level cache."""
+        function = self.function("llvm.prefetch.p0", ir.VoidType(), I8.as_pointer(), I32, I32, I32)
+        for line in range(0, n_bytes, 64):
+            pointer = self.builder.gep(address, [i64(line)])
+            self.builder.call(function, [pointer, *(ir.Constant(I32, flag) for flag in (0, 2, 1))])
+
+    def sums(self, count: int) -> list[Sum]:
+        """Return ``count`` sums that start at 0."""
+        return [Sum(self, self.zero) for _ in range(count)]
+
+    @contextmanager
+    def loop(self, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
+        """``for i in range(start, stop, step)``; gives ``i``."""
+        with cgutils.for_range_slice(self.builder, start, stop, i64(step), I64, inc=True) as (i, _):
+            yield i
+
+    @contextmanager
+    def rows(self, n: Any) -> Iterator[tuple[Any, Vector]]:
+        """Loop over 0 to n a vector at a time; gives the first row and the mask of those below ``n``."""
+        with self.loop(i64(0), n, self.count) as r:
+            yield r, self.first(self.builder.sub(n, r))
+
+
+def choose(builder: Any, value: Any, options: Iterable[int], emit: Callable[[int], None]) -> None:
+    """Write ``emit(option)`` for each option; the one equal to ``value`` runs, if any: sizes known when compiling."""
+    end = builder.append_basic_block("chosen")
+    switch = builder.switch(value, end)
+    for option in options:
+        block = builder.append_basic_block(f"choice{option}")
+        switch.add_case(i64(option), block)
+        builder.position_at_end(block)
+        emit(option)
+        builder.branch(end)
+    builder.position_at_end(end)

@@ -1,0 +1,82 @@
+"""What a pass asks of a storage: three sums over a tile of rows. Each storage answers by ``overload``.
+
+A storage is a ``NamedTuple`` of arrays. A pass hands it a range of rows, coefficients and a centre; only the storage
+knows how X lies in memory, and it knows nothing of losses. To join, a storage registers an ``overload`` of the three
+functions for its own type (`fastlogit.kernels.rows` and `columns` do), and gives Python the attributes ``shape`` and
+``dtype``.
+
+Conventions of all three: ``start`` and ``n`` are the tile's rows, n at most ``tile_rows``; ``W`` is (K, padded), or
+(padded,) where there is one margin a row, which compiles to less; ``Z`` and ``R`` are (K, rows) or (rows,) to match;
+``center`` is (padded,). All are of the computing type and zero from n_features on, padded to a multiple of `PADDING`.
+``G`` is (K, padded) float64. ``Z`` may be written up to the next multiple of 16 rows.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba.extending import overload
+from numpy.typing import NDArray
+
+from fastlogit.kernels.jit import TILE_OPTIONS
+
+PADDING = 16
+
+
+def _for_kernels(name: str) -> TypeError:
+    return TypeError(f"{name} is for compiled code, and no storage of this type has registered it")
+
+
+def margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any) -> None:
+    """``Z[k, r] = sum_j (x[start + r, j] - center[j]) W[k, j]`` for r < n, with A = W and B = Z."""
+    raise _for_kernels("margins")
+
+
+def accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any) -> None:
+    """``G[k, j] += sum_r R[k, r] (x[start + r, j] - center[j])`` over r < n, with A = R and B = G."""
+    raise _for_kernels("accumulate")
+
+
+def accumulate_squares(storage: Any, start: int, n: int, A: Any, center: Any, B: Any) -> None:
+    """``G[k, j] += sum_r R[k, r] (x[start + r, j] - center[j])^2`` over r < n, with A = R and B = G."""
+    raise _for_kernels("accumulate_squares")
+
+
+def tile_rows(storage: Any, K: int) -> int:
+    """Return the rows of a tile: a multiple of 16."""
+    raise _for_kernels("tile_rows")
+
+
+def as_rows(A: Any) -> Any:
+    """Return ``A`` of shape (n,) seen as (1, n), or ``A`` of two dimensions itself, in compiled code."""
+    raise _for_kernels("as_rows")
+
+
+@overload(as_rows, jit_options=TILE_OPTIONS)
+def _as_rows(A: Any) -> Any:
+    def vector(A: Any) -> Any:
+        return A.reshape((1, A.size))
+
+    def matrix(A: Any) -> Any:
+        return A
+
+    return vector if A.ndim == 1 else matrix
+
+
+def padded(n_features: int) -> int:
+    """Return the length of a coefficient row: ``n_features`` up to a multiple of `PADDING`."""
+    return -(-n_features // PADDING) * PADDING
+
+
+def pack(values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
+    """Return ``values`` (..., n_features) zero-padded to ``(..., padded)`` in ``dtype``."""
+    packed = np.zeros((*values.shape[:-1], padded(values.shape[-1])), dtype)
+    packed[..., : values.shape[-1]] = values
+    return packed
+
+
+def pack_coefficients(
+    W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return coefficients, intercepts and centre as a pass reads them; ``W`` is (n_features + 1, K)."""
+    coefficients = pack(W[:-1].T, dtype)
+    return coefficients[0] if W.shape[1] == 1 else coefficients, W[-1].astype(dtype), pack(center, dtype)

@@ -1,0 +1,283 @@
+"""The notebook's functions, fused: the same names, numbers and traces as `fastlogit.reference`, at memory speed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastlogit.kernels import logits as passes
+from fastlogit.kernels.jit import n_chunks
+from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
+from fastlogit.prediction import predict_proba, read_only
+from fastlogit.sources.intake import as_codes, as_storage, memory_source
+
+Callback = Callable[[int, float], None]
+
+
+class Forward:
+    """A trained classifier: ``forward(vectors)`` gives probabilities.
+
+    Attributes
+    ----------
+    history : list of float
+        The mean loss before each epoch's step.
+    """
+
+    def __init__(self, loss: Loss, W: NDArray[np.float64], center: NDArray[np.float64], history: list[float]) -> None:
+        self._loss, self._W, self._center, self.history = loss, W, center, history
+
+    def __call__(self, vectors: ArrayLike) -> Any:
+        """Return the probability of True (M,), or of each class (M, K), of vectors (M, D); of one vector (D,) alike.
+
+        One read of the vectors, in the type that they are stored in. A NaN in a row gives NaN for that row.
+
+        Raises
+        ------
+        ValueError
+            If the vectors do not have the columns that the classifier was trained on.
+        """
+        X = np.asarray(vectors)
+        storage, dtype = as_storage(X.reshape(1, -1) if X.ndim == 1 else X, "vectors")
+        if storage.shape[1] != len(self._center):
+            raise ValueError(
+                f"vectors have {storage.shape[1]} columns, but the classifier was trained on {len(self._center)}"
+            )
+        center = self._center.astype(dtype).astype(np.float64)
+        W = self._W.copy()
+        W[-1] += (center - self._center) @ W[:-1]
+        p = predict_proba(storage, self._loss, W, center, dtype)
+        p = p[:, 1] if isinstance(self._loss, NotebookLogistic) else p
+        return p[0] if X.ndim == 1 else p
+
+
+def _train(
+    source: Any,
+    start: NDArray[np.float64],
+    epochs: int,
+    learning_rate: float,
+    epsilon: float,
+    callback: Callback | None,
+    verbose: bool,
+) -> Forward:
+    """Gradient descent on all rows: one read of X for the moments and one for each epoch."""
+    moments = source.moments()
+    mean, deviation = moments.mean, np.sqrt(moments.variance) + epsilon
+    center = mean.astype(source.dtype).astype(np.float64)
+    rounding = center - mean  # not 0 for float32: the mean itself is then no float32 number
+    W, b = start, np.zeros(start.shape[1])
+
+    def coefficients() -> NDArray[np.float64]:
+        scaled = W / deviation[:, None]
+        return np.vstack([scaled, b + rounding @ scaled])
+
+    history: list[float] = []
+    for epoch in range(epochs):
+        sums = source.loss_grad(coefficients(), center)
+        residual = sums.grad[-1]
+        W = W - learning_rate * (sums.grad[:-1] + np.outer(rounding, residual)) / deviation[:, None]
+        b = b - learning_rate * residual
+        loss = sums.loss_sum / source.n_samples
+        history.append(loss)
+        if verbose:
+            print(f"loss.mean={loss}")
+        if callback is not None:
+            callback(epoch, loss)
+    return Forward(source.loss, coefficients(), center, history)
+
+
+def _check(epochs: int, learning_rate: float, epsilon: float) -> None:
+    if epochs < 0:
+        raise ValueError(f"epochs={epochs}, but a number of at least 0 is needed")
+    if not np.isfinite(learning_rate):
+        raise ValueError(f"learning_rate={learning_rate}, but a finite number is needed")
+    if not (np.isfinite(epsilon) and epsilon > 0):
+        raise ValueError(f"epsilon={epsilon}, but a positive number is needed")
+
+
+def binary_classifier_from(
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    epochs: int = 200,
+    learning_rate: float = 0.001,
+    epsilon: float = 1e-5,
+    seed: int = 42,
+    callback: Callback | None = None,
+    verbose: bool = False,
+) -> Forward:
+    """Train the notebook's binary classifier by gradient descent on all rows.
+
+    Columns are standardised inside the pass, ``(x - mean) / (std + epsilon)``, with the population deviation. Each
+    epoch steps along the gradient of the *sum* of losses, ``p - y`` for each row. The recorded loss is the one before
+    the step, ``mean(-y ln(p + epsilon) - (1 - y) ln(1 - p + epsilon))``.
+
+    Parameters
+    ----------
+    X : array_like (N, D)
+        The rows: float32, float64, integers or booleans, in C or F order; read as they lie, never copied or written.
+        What must be converted whole is listed in `fastlogit.sources.intake.as_storage`.
+    Y : array_like (N,) of bool
+        The labels; also integers 0 and 1.
+    epochs : int
+        Steps; 0 gives the untrained classifier.
+    learning_rate : float
+        Step length for the summed gradient: for N rows about 1 / N is a beginning.
+    epsilon : float
+        Keeps deviations and logarithms from 0.
+    seed : int
+        Coefficients start as ``RandomState(seed).randn(D)``, the intercept at 0. NumPy's global state is left alone.
+    callback : callable, optional
+        Called as ``callback(epoch, loss_mean)`` after each step.
+    verbose : bool
+        Print the notebook's line ``loss.mean=...`` each epoch.
+
+    Returns
+    -------
+    forward : Forward
+        ``forward(vectors)`` (M, D) -> probabilities (M,), with the list of losses as ``forward.history``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what it has, and what is needed.
+
+    Notes
+    -----
+    ``epochs + 1`` reads of X. Beyond X: at most 64 MiB, and the labels as bytes unless they are booleans or uint8.
+    float32 data are computed in float32, added up in float64. The trace of float64 data equals the reference's to
+    1e-12.
+    """
+    _check(epochs, learning_rate, epsilon)
+    loss = NotebookLogistic(float(epsilon))
+    storage, _ = as_storage(X)
+    source = memory_source(X, as_codes(Y, storage.shape[0], 2), loss=loss)
+    start = np.random.RandomState(seed).randn(source.n_features)[:, None]
+    return _train(source, start, epochs, learning_rate, epsilon, callback, verbose)
+
+
+def multiclass_classifier_from(
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    epochs: int = 200,
+    learning_rate: float = 0.001,
+    epsilon: float = 1e-5,
+    seed: int = 42,
+    callback: Callback | None = None,
+    verbose: bool = False,
+) -> Forward:
+    """Train the same for K classes: softmax, with ``softmax - onehot`` for each row.
+
+    ``Y`` (N,) holds the codes 0 to K - 1, K being the largest plus 1. Coefficients start as
+    ``RandomState(seed).randn(D, K)``, intercepts at 0; the recorded loss is the mean cross-entropy before the step;
+    ``forward(vectors)`` gives probabilities (M, K). Otherwise as `binary_classifier_from`.
+    """
+    _check(epochs, learning_rate, epsilon)
+    storage, _ = as_storage(X)
+    codes = as_codes(Y, storage.shape[0])
+    loss = Softmax(int(codes.max()) + 1)
+    source = memory_source(X, codes, loss=loss)
+    start = np.random.RandomState(seed).randn(source.n_features, loss.n_classes)
+    return _train(source, start, epochs, learning_rate, epsilon, callback, verbose)
+
+
+def _as_logits(values: ArrayLike, name: str) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {array.dtype}, but real numbers are needed")
+    return array if array.dtype in (np.float32, np.float64) and array.dtype.isnative else array.astype(np.float64)
+
+
+def softmax(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
+    """Return ``e^x / sum e^x`` along an axis, the largest element subtracted first.
+
+    Parameters
+    ----------
+    x : array_like
+        Logits of any shape; float32 gives float32, all else float64.
+    axis : int
+        The classes' axis.
+
+    Returns
+    -------
+    ndarray of the shape of x
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If there is no such axis.
+    TypeError
+        If x is not real.
+
+    Notes
+    -----
+    One read of x and one write, in parallel. An array that is not in C order is copied first.
+    """
+    z = _as_logits(x, "x")
+    axis = np.lib.array_utils.normalize_axis_index(axis, z.ndim)
+    out = np.empty(z.shape, z.dtype)
+    if z.size == 0:
+        return out
+    outer, K = int(np.prod(z.shape[:axis])), z.shape[axis]
+    inner = z.size // (outer * K)
+    cube = read_only(np.ascontiguousarray(z)).reshape(outer, K, inner)
+    if inner == 1:
+        passes.softmax_of_rows(cube[:, :, 0], n_chunks(outer, 1), out.reshape(outer, K))
+    else:
+        passes.softmax_of_columns(cube, n_chunks(outer * inner, 1), out.reshape(outer, K, inner))
+    return out
+
+
+def _as_matrix(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    z = _as_logits(logits, "logits")
+    if z.ndim != 2 or 0 in z.shape:
+        raise ValueError(f"logits have shape {z.shape}, but (N, K) with at least one row and class is needed")
+    codes = np.asarray(labels)
+    if codes.dtype.kind not in "biu":
+        raise TypeError(f"labels have dtype {codes.dtype}: class codes 0, 1, ... are needed as integers")
+    if codes.shape != (z.shape[0],):
+        raise ValueError(f"labels have shape {codes.shape}, but logits {z.shape} need ({z.shape[0]},)")
+    outside = (codes < 0) | (codes >= z.shape[1])
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise ValueError(f"labels have {codes[row]} in row {row}, but class codes go from 0 to {z.shape[1] - 1}")
+    smallest = next(t for t in (np.uint8, np.uint16, np.uint32) if z.shape[1] - 1 <= np.iinfo(t).max)
+    return read_only(np.ascontiguousarray(z)), read_only(np.ascontiguousarray(codes, dtype=smallest))
+
+
+def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike) -> float:
+    """Return the mean over rows of ``-ln softmax(logits)[label]``.
+
+    Parameters
+    ----------
+    logits : array_like (N, K)
+        Margins; float32 and float64 as they lie, all else converted to float64.
+    labels : array_like (N,)
+        Class codes 0 to K - 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shapes do not match or a label is out of range; the message names the row.
+
+    Notes
+    -----
+    One read of the logits, in parallel; nothing of their size is made.
+    """
+    z, codes = _as_matrix(logits, labels)
+    totals = np.empty(n_chunks(len(z), 1))
+    passes.cross_entropy(z, codes, totals.size, totals)
+    return float(totals.sum() / len(z))
+
+
+def grad_of_loss_wrt_logits(logits: ArrayLike, labels: ArrayLike) -> NDArray[Any]:
+    """Return the gradient of `cross_entropy_loss`: ``(softmax(logits) - onehot(labels)) / N``, shape (N, K).
+
+    Parameters and errors as in `cross_entropy_loss`; one read of the logits and one write. The label's own entry is
+    computed as minus the sum of the others, so that it does not cancel when its probability nears 1.
+    """
+    z, codes = _as_matrix(logits, labels)
+    out = np.empty(z.shape, z.dtype)
+    passes.cross_entropy_grad(z, codes, n_chunks(len(z), 1), z.dtype.type(1.0 / len(z)), out)
+    return out

@@ -1,0 +1,100 @@
+"""Margins and probabilities of rows: one read of X, no source needed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogit.kernels import passes
+from fastlogit.kernels.jit import n_chunks
+from fastlogit.kernels.losses import Loss
+from fastlogit.kernels.storage import pack_coefficients
+
+# A part is one kernel call, and Ctrl-C waits for it: 256 MiB of X take 15 ms where memory is the limit, and
+# 4e9 multiply-adds 100 ms where arithmetic is.
+_PART_BYTES = 1 << 28
+_PART_PRODUCTS = 1 << 32
+
+
+def parts(storage: Any, K: int, rows_per_part: int | None = None) -> list[tuple[int, int]]:
+    """Cut the rows of a storage into parts ``(first, last)`` of a size that the shape alone decides."""
+    n_samples, n_features = storage.shape
+    if rows_per_part is None:
+        row_bytes = max(1, n_features * storage.dtype.itemsize)
+        products = max(1, 2 * n_features * K)
+        rows_per_part = max(64, min(_PART_BYTES // row_bytes, _PART_PRODUCTS // products) // 64 * 64)
+    return [(first, min(first + rows_per_part, n_samples)) for first in range(0, n_samples, rows_per_part)]
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written: the one kind of array that kernels read."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+_NO_OFFSET = read_only(np.empty((0, 0)))
+
+
+def _walk(
+    run: Callable[..., None], storage: Any, rows: tuple[int, int] | None, K: int, out: NDArray[Any], *args: Any
+) -> NDArray[Any]:
+    begin, end = rows or (0, storage.shape[0])
+    for first, last in parts(storage, K):
+        low, high = max(first, begin), min(last, end)
+        if low < high:
+            run(storage, *args, low, high, n_chunks(high - low, 1), out[low - begin : high - begin])
+    return out
+
+
+def _n_rows(storage: Any, rows: tuple[int, int] | None) -> int:
+    return int(storage.shape[0] if rows is None else rows[1] - rows[0])
+
+
+def decision_function(
+    storage: Any,
+    W: NDArray[np.float64],
+    center: NDArray[np.float64],
+    dtype: Any,
+    offset: NDArray[Any] = _NO_OFFSET,
+    rows: tuple[int, int] | None = None,
+) -> NDArray[Any]:
+    """Return the margins ``z_ik = sum_j (x_ij - center_j) W_jk + W_nk + offset_ik``.
+
+    Parameters
+    ----------
+    storage : NamedTuple
+        The rows, a storage of `fastlogit.kernels.storage`.
+    W : ndarray (n_features + 1, K)
+        Coefficients, intercepts in the last row.
+    center : ndarray (n_features,)
+        What the coefficients act on is ``x - center``.
+    dtype : dtype
+        float32 or float64: what is computed in, and returned.
+    offset : ndarray (n_samples, K), optional
+        Added to the margins; read-only.
+    rows : (first, last), optional
+        All rows by default.
+
+    Returns
+    -------
+    ndarray (last - first, K)
+    """
+    out = np.empty((_n_rows(storage, rows), W.shape[1]), dtype)
+    return _walk(passes.decision, storage, rows, W.shape[1], out, offset, *pack_coefficients(W, center, dtype))
+
+
+def predict_proba(
+    storage: Any,
+    loss: Loss,
+    W: NDArray[np.float64],
+    center: NDArray[np.float64],
+    dtype: Any,
+    offset: NDArray[Any] = _NO_OFFSET,
+    rows: tuple[int, int] | None = None,
+) -> NDArray[Any]:
+    """Return the class probabilities (last - first, n_classes); parameters as in `decision_function`."""
+    out = np.empty((_n_rows(storage, rows), loss.n_classes), dtype)
+    packed = pack_coefficients(W, center, dtype)
+    return _walk(passes.predict_proba, storage, rows, W.shape[1], out, offset, loss, *packed)

@@ -1,0 +1,140 @@
+"""What a source is, and the conventions that every pass keeps. Other docstrings refer to this page.
+
+**Shapes.** ``X`` (n_samples, n_features). ``K``, the number of margins a row: 1 for two classes, else n_classes.
+``W`` (n_features + 1, K) float64, intercepts in the last row, always there. ``center`` (n_features,) float64: the
+coefficients act on ``x - center``, so that a pass computes
+
+    z_ik = sum_j (x_ij - center_j) W_jk + W_nk + offset_ik            (n = n_features)
+
+with the difference taken first, in registers. A column of mean 1e6 and deviation 1 then loses nothing. ``center`` must
+be exact in the computing type: take it from :meth:`Source.moments`, or round it.
+
+**Sums, never means.** With s_i the row weight (``sample_weight`` times class weight) a pass returns
+``sum_i s_i loss_i`` and ``sum_i s_i (x_i - center, 1) r_i'`` with the residual r = d loss / d z. Sums of parts add up.
+
+**y** is class codes, in the smallest unsigned type that holds them, or (n_samples, n_classes) probabilities whose
+rows sum to 1.
+
+**Parts.** A source is a list of parts, each one kernel call of at most about 200 ms. A part's sums depend on its rows
+alone, not on threads; parts are added in row order. So results are bitwise equal for any number of threads.
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogit.kernels.losses import Loss
+
+
+@dataclass(frozen=True)
+class PassSums:
+    """What one read returns.
+
+    Attributes
+    ----------
+    loss_sum : float
+        ``sum_i s_i loss_i``.
+    grad : ndarray of shape W
+        Its gradient with respect to ``W``.
+    smallest_margin : float
+        The least, over rows of positive weight, of how far the true class leads the best other, offset left out.
+        Positive over all rows proves separation; ``-inf`` where labels are soft.
+    n_correct : int
+        Rows of positive weight whose true (soft labels: likeliest) class leads.
+    """
+
+    loss_sum: float
+    grad: NDArray[np.float64]
+    smallest_margin: float
+    n_correct: int
+
+    def __add__(self, other: "PassSums") -> "PassSums":
+        return PassSums(
+            self.loss_sum + other.loss_sum,
+            self.grad + other.grad,
+            min(self.smallest_margin, other.smallest_margin),
+            self.n_correct + other.n_correct,
+        )
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weighted moments of the columns.
+
+    Attributes
+    ----------
+    n_samples : int
+        Number of rows, whatever their weights.
+    weight : float
+        ``sum_i s_i``.
+    mean : ndarray (n_features,)
+        ``sum_i s_i x_i / weight``.
+    squares : ndarray (n_features,)
+        ``sum_i s_i (x_i - mean)^2``.
+    """
+
+    n_samples: int
+    weight: float
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Merge by Chan, Golub and LeVeque's rule (1979): nothing is squared that has not been centred."""
+        n_samples, weight = self.n_samples + other.n_samples, self.weight + other.weight
+        share = other.weight / weight if weight > 0.0 else 0.0
+        step = other.mean - self.mean
+        return Moments(
+            n_samples,
+            weight,
+            self.mean + step * share,
+            self.squares + other.squares + step**2 * (self.weight * share),
+        )
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """The population variance of each column, 0 where rounding is all there is.
+
+        A column is constant where ``var <= n eps var + (n mean eps)^2`` with n = n_samples (scikit-learn's test,
+        scikit-learn#19726).
+        """
+        variance = self.squares / self.weight
+        n_eps = self.n_samples * np.finfo(np.float64).eps
+        constant = variance <= n_eps * variance + (n_eps * self.mean) ** 2
+        return np.where(constant, 0.0, variance)
+
+
+class Source(Protocol):
+    """Rows with their labels, weights and offsets, and the sums that can be had of them in one read each."""
+
+    n_samples: int
+    n_features: int
+    n_classes: int
+    dtype: np.dtype[Any]
+    """The type that margins are computed in: float32 or float64."""
+    loss: Loss
+
+    def moments(self) -> Moments:
+        """Return the moments of the columns; one read of X.
+
+        Raises
+        ------
+        ValueError
+            If X has NaN or infinity: the message names row and column.
+        """
+
+    def loss_grad(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> PassSums:
+        """Return loss and gradient at ``W``; one read of X."""
+
+
+def n_margins(n_classes: int) -> int:
+    """Return K, the number of margins a row."""
+    return 1 if n_classes == 2 else n_classes
+
+
+def add_up(sums: Any) -> Any:
+    """Add the sums of parts in row order."""
+    return reduce(add, sums)

@@ -1,0 +1,162 @@
+"""Named lists of what the passes must serve. Joining a list earns the whole parity suite."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+from toys import Deltas, TwoSources
+
+from fastlogit.kernels.columns import Columns
+from fastlogit.kernels.losses import Logistic, Softmax
+from fastlogit.kernels.passes import Targets
+from fastlogit.kernels.rows import Rows
+from fastlogit.prediction import read_only
+from fastlogit.sources.intake import computing_dtype
+from fastlogit.sources.memory import MemorySource
+
+
+def _strided_rows(X: np.ndarray) -> Rows:
+    wide = np.full((2 * len(X), X.shape[1] + 3), np.nan, X.dtype)
+    wide[::2, :-3] = X
+    return Rows(read_only(wide[::2, :-3]))
+
+
+def _reversed_columns(X: np.ndarray) -> Columns:
+    wide = np.full((len(X) + 5, X.shape[1]), np.nan, X.dtype, order="F")
+    wide[2:-3, ::-1] = X
+    return Columns(read_only(wide[2:-3, ::-1]))
+
+
+STORAGES: dict[str, Callable[[np.ndarray], Any]] = {
+    "rows": lambda X: Rows(read_only(np.ascontiguousarray(X))),
+    "columns": lambda X: Columns(read_only(np.asfortranarray(X))),
+    "toy deltas": Deltas.of,
+}
+#: Views of the same kernels' arrays: other strides, met with one loss.
+VIEWS = {"strided rows": _strided_rows, "reversed columns": _reversed_columns}
+
+DTYPES = {"f32": np.float32, "f64": np.float64, "u8": np.uint8}
+#: Stored types that share the widening load of the others, met once each.
+RARE_DTYPES = {"i8": np.int8, "i16": np.int16, "u32": np.uint32, "i64": np.int64}
+#: What margins are computed in, and how near the reference they must come.
+COMPUTED = {name: computing_dtype(np.dtype(kind)).type for name, kind in (DTYPES | RARE_DTYPES).items()}
+TOLERANCE = {np.float32: 3e-6, np.float64: 1e-12}
+
+LOSSES = {
+    "logistic": Logistic(),
+    "softmax 3": Softmax(3),
+    "softmax 7": Softmax(7),
+    "soft logistic": Logistic(),
+    "soft softmax 4": Softmax(4),
+}
+
+#: weight dtype, class weights, offset dtype
+EXTRAS = {
+    "plain": (None, False, None),
+    "weights": (np.float64, False, None),
+    "class weights, offset": (None, True, np.float64),
+    "all, f32": (np.float32, True, np.float32),
+}
+
+SOURCES: dict[str, Callable[..., Any]] = {
+    "memory": lambda to_storage, X, *rest: MemorySource(to_storage(X), *rest),
+    "memory in parts": lambda to_storage, X, *rest: MemorySource(to_storage(X), *rest, rows_per_part=128),
+    "toy two": TwoSources.of,
+}
+
+SHAPES = {"1 column": (200, 1), "narrow": (333, 5), "odd": (517, 37), "wide": (203, 150), "few rows": (7, 20)}
+
+
+@dataclass
+class Case:
+    """A source with everything the reference needs to judge it."""
+
+    source: Any
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray | None
+    offset: np.ndarray | None
+    dtype: Any
+
+    @property
+    def K(self) -> int:
+        return 1 if self.source.n_classes == 2 else self.source.n_classes
+
+    @property
+    def tolerance(self) -> float:
+        return TOLERANCE[self.dtype]
+
+
+def make(
+    storage: str = "rows",
+    dtype: str = "f64",
+    loss: str = "logistic",
+    extras: str = "plain",
+    source: str = "memory",
+    shape: str = "odd",
+    seed: int = 0,
+) -> Case:
+    """Return the case of these names."""
+    rng = np.random.default_rng(seed)
+    N, D = SHAPES[shape]
+    kind = (DTYPES | RARE_DTYPES)[dtype]
+    if kind in (np.float32, np.float64):
+        X = (rng.standard_normal((N, D)) + 0.5).astype(kind)
+    else:
+        X = rng.integers(0, 5, (N, D)).astype(kind)
+    model = LOSSES[loss]
+    K = 1 if model.n_classes == 2 else model.n_classes
+    if loss.startswith("soft "):
+        y = rng.dirichlet(np.ones(model.n_classes), N)
+        y[::5] = np.eye(model.n_classes)[rng.integers(0, model.n_classes, len(y[::5]))]
+    else:
+        y = rng.integers(0, model.n_classes, N).astype(np.uint8)
+        y[: model.n_classes] = np.arange(model.n_classes)
+    weight_dtype, class_weights, offset_dtype = EXTRAS[extras]
+    class_weights = class_weights and y.ndim == 1
+    weight = np.empty(0) if weight_dtype is None else rng.integers(0, 4, N).astype(weight_dtype) / 2
+    factors = rng.uniform(0.5, 2, model.n_classes) if class_weights else np.empty(0)
+    offset = np.empty((0, 0)) if offset_dtype is None else rng.standard_normal((N, K)).astype(offset_dtype)
+    targets = Targets(*(read_only(a) for a in (y, weight, factors, offset)))
+    total = None
+    if weight.size or factors.size:
+        total = np.ones(N) * (weight.astype(float) if weight.size else 1.0) * (factors[y] if factors.size else 1.0)
+    computed = COMPUTED[dtype]
+    return Case(
+        SOURCES[source]((STORAGES | VIEWS)[storage], X, targets, model, computed),
+        X.astype(float),
+        y,
+        total,
+        offset.astype(float) if offset.size else None,
+        computed,
+    )
+
+
+def coefficients(case: Case, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return W and a centre that is exact in the computing type."""
+    rng = np.random.default_rng(seed)
+    D = case.X.shape[1]
+    W = rng.standard_normal((D + 1, case.K)) / np.sqrt(D)
+    return W, case.X.mean(axis=0).astype(case.dtype).astype(float)
+
+
+def pairwise(**lists: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Yield few combinations of names in which every pair of values of two lists meets."""
+    names = list(lists)
+    missing = {((a, x), (b, y)) for a, b in combinations(names, 2) for x, y in product(lists[a], lists[b])}
+    while missing:
+        best, best_new = None, set()
+        (a, x), (b, y) = min(missing)
+        for values in product(*([x] if n == a else [y] if n == b else lists[n] for n in names)):
+            row = list(zip(names, values, strict=True))
+            new = missing.intersection(combinations(row, 2))
+            if len(new) > len(best_new):
+                best, best_new = row, new
+        missing -= best_new
+        yield dict(best)
+
+
+def ids(case: dict[str, str]) -> str:
+    return "-".join(case.values())

@@ -1,0 +1,116 @@
+"""Who may import whom: imports go down only, heavy ones are lazy."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import toys
+
+PACKAGE = Path(__file__).parent.parent / "fastlogit"
+
+#: From the bottom up; a module may import its own floor and those below.
+FLOORS = [
+    {"kernels"},
+    {"prediction", "sources.protocol", "reference"},
+    {"sources"},
+    {"scaling"},
+    {"objective", "notebook"},
+    {"plots"},
+    {"cli"},
+]
+LAZY = {"matplotlib", "typer", "rich", "sklearn", "pyarrow", "dask", "pandas"}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        yield name, ast.parse(path.read_text())
+
+
+def floor(name):
+    matches = [
+        (len(prefix), level)
+        for level, names in enumerate(FLOORS)
+        for prefix in names
+        if name == prefix or name.startswith(prefix + ".")
+    ]
+    assert matches, f"{name} stands on no floor"
+    return max(matches)[1]
+
+
+def imported(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def test_imports_go_down():
+    for name, tree in modules():
+        if name in ("", "__init__"):
+            continue
+        for node in ast.walk(tree):
+            for target in imported(node):
+                inner = target.removeprefix("fastlogit.")
+                if inner == target or not (PACKAGE / (inner.replace(".", "/") + ".py")).exists():
+                    continue
+                assert floor(inner) <= floor(name), f"{name} imports {inner}, which stands above it"
+
+
+def test_heavy_imports_are_lazy():
+    for name, tree in modules():
+        if name == "cli":
+            continue  # the command line is itself imported by nobody
+        for node in tree.body:
+            for target in imported(node):
+                assert target.split(".")[0] not in LAZY, f"{name} imports {target} at its top"
+
+
+def test_library_needs_its_core_dependencies_only():
+    code = "import sys, fastlogit; print(*sorted(m.split('.')[0] for m in sys.modules))"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert not loaded & LAZY
+
+
+def test_a_storage_and_a_source_join_in_few_lines():
+    for thing in (toys.Deltas, toys.TwoSources):
+        source = Path(toys.__file__).read_text().splitlines()
+        start = next(i for i, line in enumerate(source) if line.startswith(f"class {thing.__name__}"))
+        end = next((i for i, line in enumerate(source) if i > start and line.startswith("class ")), len(source))
+        assert end - start <= 60
+    assert not any("toys" in path.read_text() for path in PACKAGE.rglob("*.py"))
+
+
+THREADS = """
+import numpy as np, sys, hashlib
+from fastlogit.kernels.jit import threads
+from fastlogit.sources.intake import memory_source
+rng = np.random.default_rng(0)
+for dtype in (np.float32, np.float64):
+    for order in "CF":
+        for K in (2, 5):
+            X = np.asarray(rng.standard_normal((4001, 23)).astype(dtype), order=order)
+            y = rng.integers(0, K, len(X))
+            source = memory_source(X, y, rng.random(len(X)))
+            W, center = rng.standard_normal((24, 1 if K == 2 else K)), X.mean(axis=0).astype(float)
+            results = set()
+            for n in (1, 2, 3, 8):
+                with threads(n):
+                    sums, moments = source.loss_grad(W, center), source.moments()
+                scalars = np.array([sums.loss_sum, sums.smallest_margin])
+                parts = (scalars, sums.grad, moments.mean, moments.squares)
+                results.add(hashlib.sha256(b"".join(p.tobytes() for p in parts)).hexdigest())
+            assert len(results) == 1, (dtype, order, K)
+print("equal")
+"""
+
+
+def test_sums_are_bitwise_equal_for_any_number_of_threads():
+    environment = os.environ | {"NUMBA_NUM_THREADS": "8"}
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, env=environment)
+    assert done.stdout == "equal\n", done.stderr

@@ -1,0 +1,91 @@
+"""A storage and a source that fastlogit knows nothing of: the proof that the seams hold."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from fastlogit.kernels import storage as protocol
+from fastlogit.kernels.passes import Targets
+from fastlogit.prediction import read_only
+from fastlogit.sources.memory import MemorySource
+
+
+class Deltas(NamedTuple):
+    """Rows kept as differences from a base row."""
+
+    base: Any
+    delta: Any
+
+    @classmethod
+    def of(cls, X: np.ndarray) -> "Deltas":
+        wide = X.astype(np.float64)
+        base = wide[0].copy()
+        return cls(read_only(base), read_only(wide - base))
+
+    shape = property(lambda self: self.delta.shape)
+    dtype = property(lambda self: self.delta.dtype)
+
+
+def _is_deltas(kind):
+    return isinstance(kind, types.BaseNamedTuple) and kind.instance_class is Deltas
+
+
+def _sum_over_rows(power):
+    def impl(storage, start, n, A, center, B):
+        R, G = protocol.as_rows(A), protocol.as_rows(B)
+        for k in range(R.shape[0]):
+            for r in range(n):
+                for j in range(storage.base.size):
+                    G[k, j] += R[k, r] * (storage.base[j] + storage.delta[start + r, j] - center[j]) ** power
+
+    return lambda storage, start, n, A, center, B: impl if _is_deltas(storage) else None
+
+
+overload(protocol.accumulate)(_sum_over_rows(1))
+overload(protocol.accumulate_squares)(_sum_over_rows(2))
+
+
+@overload(protocol.margins)
+def _margins(storage, start, n, A, center, B):
+    def impl(storage, start, n, A, center, B):
+        W, Z = protocol.as_rows(A), protocol.as_rows(B)
+        for k in range(W.shape[0]):
+            for r in range(n):
+                Z[k, r] = 0
+                for j in range(storage.base.size):
+                    Z[k, r] += (storage.base[j] + storage.delta[start + r, j] - center[j]) * W[k, j]
+
+    return impl if _is_deltas(storage) else None
+
+
+@overload(protocol.tile_rows)
+def _tile_rows(storage, K):
+    return (lambda storage, K: 32) if _is_deltas(storage) else None
+
+
+class TwoSources:
+    """Two sources, one after the other, as one."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self.first, self.second = first, second
+        self.n_samples = first.n_samples + second.n_samples
+        self.n_features, self.n_classes = first.n_features, first.n_classes
+        self.dtype, self.loss = first.dtype, first.loss
+
+    @classmethod
+    def of(cls, to_storage: Any, X: np.ndarray, targets: Targets, loss: Any, dtype: Any) -> "TwoSources":
+        cut = len(X) // 3
+
+        def part(rows: slice) -> MemorySource:
+            cuts = (a if name == "class_weight" or not a.size else a[rows] for name, a in targets._asdict().items())
+            return MemorySource(to_storage(X[rows]), Targets(*cuts), loss, dtype)
+
+        return cls(part(slice(None, cut)), part(slice(cut, None)))
+
+    def moments(self):
+        return self.first.moments() + self.second.moments()
+
+    def loss_grad(self, W, center):
+        return self.first.loss_grad(W, center) + self.second.loss_grad(W, center)

@@ -48,6 +48,7 @@ LOSSES = {
     "logistic": Logistic(),
     "softmax 3": Softmax(3),
     "softmax 7": Softmax(7),
+    "softmax 10": Softmax(10),
     "soft logistic": Logistic(),
     "soft softmax 4": Softmax(4),
 }

@@ -128,6 +128,7 @@ class Kernel:
         update_wrapper(self, py_func)
 
     def __call__(self, *args: Any) -> Any:
+        """Run on the arguments; compiles at the first call with their types."""
         if _forked:
             return self._variants["serial"](*args)
         with _layer_lock:

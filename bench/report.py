@@ -1,0 +1,90 @@
+"""Turn a benchmark's JSON into README's table and the chart beside it: ``python bench/report.py run.json``.
+
+The JSON is what ``pytest bench --benchmark-only --benchmark-json=run.json`` saves. The table replaces what stands
+between README's two marks; the chart is ``docs/benchmark.svg`` and ``.png``.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def rows(benchmarks):
+    """Yield (what, GB/s, share, against NumPy, seconds) of the benchmarks that README shows."""
+    for bench in benchmarks:
+        info = bench["extra_info"]
+        if "share" not in info:
+            continue
+        name = re.sub(r"^bench_", "", bench["name"]).replace("[", " ").replace("]", "").replace("-", ", ")
+        name = name.replace("passes_", "pass: ").replace("epochs_binary", "notebook epoch, N x D =").replace("_", " ")
+        yield (
+            name,
+            info["GB_per_s"],
+            info["baseline_GB_per_s"],
+            info["share"],
+            info.get("ratio"),
+            info.get("epoch_s", bench["stats"]["median"]),
+        )
+
+
+def table(run):
+    """Return README's table."""
+    machine = run["machine_info"]
+    lines = [
+        f"Measured on {machine['cpu'].get('brand_raw', 'an unknown processor')}, {machine['cpu'].get('count', '?')} "
+        f"threads, Python {machine['python_version']}, {run['datetime'][:10]}; medians. *Bandwidth* is that of a kernel "
+        "which only reads the same bytes, timed in turn with the pass.",
+        "",
+        "| what | ms | GB/s | of bandwidth | NumPy's time / ours |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, rate, _, share, ratio, seconds in rows(run["benchmarks"]):
+        faster = "" if ratio is None else f"{ratio:.0f}"
+        lines.append(f"| {name} | {seconds * 1e3:.1f} | {rate:.1f} | {share:.2f} | {faster} |")
+    startup = next((b["extra_info"] for b in run["benchmarks"] if b["name"] == "bench_startup"), None)
+    if startup:
+        lines += [
+            "",
+            f"A process's first fit: {startup['cold_fit_s']:.1f} s when the kernels are compiled for the first time on "
+            f"a machine, {startup['cached_fit_s']:.2f} s ever after; `import fastlogit` adds {startup['import_s']:.2f} s "
+            f"to numba's own {startup['numba_import_s']:.2f} s.",
+        ]
+    return "\n".join(lines)
+
+
+def chart(run, path):
+    """Draw each pass's share of the bandwidth."""
+    shown = [row for row in rows(run["benchmarks"]) if row[0].startswith("pass")]
+    figure, axes = plt.subplots(figsize=(8, 0.28 * len(shown) + 1.2), layout="constrained")
+    names = [row[0].removeprefix("pass: ") for row in shown]
+    axes.barh(names, [row[3] for row in shown], color="#4c78a8", height=0.7)
+    axes.axvline(1.0, color="#444444", linewidth=1)
+    axes.invert_yaxis()
+    axes.set_xlabel("share of the bandwidth of a kernel that only reads the same bytes")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(y=0.01)
+    for suffix in (".svg", ".png"):
+        figure.savefig(path.with_suffix(suffix), dpi=120, metadata={"Date": None} if suffix == ".svg" else None)
+
+
+def main():
+    run = json.loads(Path(sys.argv[1]).read_text())
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    readme.write_text(f"{before}{BEGIN}\n{table(run)}\n{END}{after}")
+    chart(run, ROOT / "docs" / "benchmark")
+
+
+if __name__ == "__main__":
+    main()

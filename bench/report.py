@@ -38,11 +38,11 @@ def rows(benchmarks):
 
 def table(run):
     """Return README's table."""
-    machine = run["machine_info"]
+    machine, cpu = run["machine_info"], run["machine_info"]["cpu"]
     lines = [
-        f"Measured on {machine['cpu'].get('brand_raw', 'an unknown processor')}, {machine['cpu'].get('count', '?')} "
-        f"threads, Python {machine['python_version']}, {run['datetime'][:10]}; medians. *Bandwidth* is that of a kernel "
-        "which only reads the same bytes, timed in turn with the pass.",
+        f"Measured on {cpu.get('brand_raw', 'an unknown processor')}, {cpu.get('count', '?')} "
+        f"threads, Python {machine['python_version']}, {run['datetime'][:10]}; medians. *Bandwidth* is that of a "
+        "kernel which only reads the same bytes, timed in turn with the pass.",
         "",
         "| what | ms | GB/s | of bandwidth | NumPy's time / ours |",
         "|---|--:|--:|--:|--:|",
@@ -55,8 +55,8 @@ def table(run):
         lines += [
             "",
             f"A process's first fit: {startup['cold_fit_s']:.1f} s when the kernels are compiled for the first time on "
-            f"a machine, {startup['cached_fit_s']:.2f} s ever after; `import fastlogit` adds {startup['import_s']:.2f} s "
-            f"to numba's own {startup['numba_import_s']:.2f} s.",
+            f"a machine, {startup['cached_fit_s']:.2f} s ever after; `import fastlogit` adds "
+            f"{startup['import_s']:.2f} s to numba's own {startup['numba_import_s']:.2f} s.",
         ]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The objective in scaled coordinates against the reference in the data's own, and the reference against differences."""
+"""The objective in scaled coordinates against the reference, and the reference against differences."""
 
 import numpy as np
 import pytest

@@ -67,7 +67,7 @@ SOURCES: dict[str, Callable[..., Any]] = {
     "toy two": TwoSources.of,
 }
 
-SHAPES = {"1 column": (200, 1), "narrow": (333, 5), "odd": (517, 37), "wide": (203, 150), "few rows": (7, 20)}
+SHAPES = {"1 column": (200, 1), "narrow": (333, 5), "odd": (517, 37), "wide": (203, 150), "few rows": (13, 20)}
 
 
 @dataclass

@@ -15,6 +15,7 @@ EXACT = {
     "log1p": mpmath.log1p,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
+    "log1p_to_one": mpmath.log1p,
 }
 ULP = {np.float64: 2, np.float32: 4}
 
@@ -51,7 +52,9 @@ CALLS = {name: mapped(getattr(elementary, name)) for name in EXACT}
 def arguments(name, dtype):
     rng = np.random.default_rng(0)
     info = np.finfo(dtype)
-    if name in ("log", "log1p"):
+    if name == "log1p_to_one":
+        parts = [rng.uniform(0, 1, 1000), np.exp(-rng.uniform(0, 700, 500)), [0.0, 1.0, float(info.tiny)]]
+    elif name in ("log", "log1p"):
         limit = np.log(float(info.max)) * 0.999
         parts = [np.exp(rng.uniform(-limit, limit, 600)), rng.uniform(0.5, 2, 600), 1 + rng.normal(size=200) * 1e-6]
         if name == "log":
@@ -108,6 +111,7 @@ def test_coefficients_are_chebyshev_fits():
             return (2 * mpmath.atanh(s) - 2 * s) / (s * z) if z > 1e-8 else 2 / mpmath.mpf(3) + 2 * z / 5
 
         for f in elementary._FORMATS.values():
-            for function, interval, coefficients in ((q, (-half, half), f.exp_q), (L, (0, limit), f.log_l)):
+            fits = ((q, (-half, half), f.exp_q), (L, (0, limit), f.log_l), (L, (0, 1.001 / mpmath.mpf(9)), f.log1p_l))
+            for function, interval, coefficients in fits:
                 fit = mpmath.chebyfit(function, list(interval), len(coefficients), asc=True)
                 np.testing.assert_allclose([float(c) for c in fit], coefficients, rtol=1e-9)

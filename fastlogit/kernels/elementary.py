@@ -8,7 +8,8 @@ in C. `tests/test_elementary.py` measures this against mpmath and derives the co
 The polynomials are Chebyshev fits (``mpmath.chebyfit``) of
 
 - ``q(r) = (exp(r) - 1 - r) / r^2`` on ``|r| <= 1.01 ln(2)/2``
-- ``L(z) = (2 atanh(s) - 2 s) / (s z)`` with ``z = s^2`` on ``0 <= z <= 1.02 (3 - 2 sqrt(2))^2``
+- ``L(z) = (2 atanh(s) - 2 s) / (s z)`` with ``z = s^2`` on ``0 <= z <= 1.02 (3 - 2 sqrt(2))^2``, and for
+  ``log1p_to_one`` on ``0 <= z <= 1.001 / 9``
 
 The reduction of the logarithm and the order of its last additions follow fdlibm's ``e_log.c`` (Sun Microsystems, 1993).
 """
@@ -30,6 +31,7 @@ class _Format(NamedTuple):
     exp_high: float  # above: exp is infinite
     exp_q: Sequence[float]
     log_l: Sequence[float]
+    log1p_l: Sequence[float]
     sqrt_half_bits: int
 
     @property
@@ -55,6 +57,14 @@ _FORMATS = {
             0.0013926926614021906481,
         ),
         log_l=(0.66666666545127132233, 0.40000129426956258605, 0.28549968591308469441, 0.23353427603651185099),
+        log1p_l=(
+            0.66666666649918154712,
+            0.40000010827351575299,
+            0.28570300873065896255,
+            0.22264851429353944629,
+            0.174630748791491011,
+            0.2079414277750117711,
+        ),
         sqrt_half_bits=0x3F3504F3,
     ),
     64: _Format(
@@ -84,6 +94,19 @@ _FORMATS = {
             0.18182956608063458865,
             0.15329500754204177122,
             0.14643628601909797594,
+        ),
+        log1p_l=(
+            0.66666666666666666889,
+            0.39999999999999517412,
+            0.2857142857160175545,
+            0.22222222198029474094,
+            0.18181819911054523602,
+            0.15384543492578210538,
+            0.13335188953901269055,
+            0.11734140010893390844,
+            0.1084630614262001925,
+            0.074870965862528138569,
+            0.15640149889607409857,
         ),
         sqrt_half_bits=0x3FE6A09E667F3BCD,
     ),
@@ -161,6 +184,13 @@ def log1p(x: Vector) -> Vector:
     # what the rounding of u lost, taken from the larger term
     lost = where(x < 1.0, x - (u - 1.0), 1.0 - (u - x))
     return _log_edges(x, _log_of_product(u, lost / u), -1.0)
+
+
+def log1p_to_one(x: Vector) -> Vector:
+    """``ln(1 + x)`` for x in [0, 1]: ``2 atanh(s)`` with ``s = x / (2 + x)``, a third of the work of `log1p`."""
+    s = x / (x + 2.0)
+    z = s * s
+    return muladd(s * z, _horner(z, _format(x).log1p_l), s + s)
 
 
 def sigmoid(x: Vector) -> Vector:

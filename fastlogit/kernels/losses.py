@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from fastlogit.kernels.elementary import exp, log, log1p, sigmoid
+from fastlogit.kernels.elementary import exp, log, log1p, log1p_to_one, sigmoid
 from fastlogit.kernels.jit import TILE_OPTIONS
 from fastlogit.kernels.simd import Lanes, Pointer, Sum, Vector, i64, maximum, minimum, muladd, where
 
@@ -171,7 +171,7 @@ def _sigmoid_of_lead(t: Vector) -> tuple[Vector, Vector]:
     """Return ``sigmoid(-t)`` and ``softplus(-t)``: a row's residual, up to sign, and its loss at lead ``t``."""
     e = exp(-abs(t))
     positive = t >= 0.0
-    return where(positive, e, 1.0) / (e + 1.0), log1p(e) + where(positive, 0.0, -t)
+    return where(positive, e, 1.0) / (e + 1.0), log1p_to_one(e) + where(positive, 0.0, -t)
 
 
 def _logistic_codes(tile: Any, rows: Rows) -> None:
@@ -343,7 +343,8 @@ def weigh_and_sum(
 ) -> Any:
     """Apply the rows' weights to a tile and add it up.
 
-    ``weight`` (N,) and ``factor`` (rows,) are empty where absent. ``Z`` becomes the weighted residuals. ``sums``
+    ``weight`` (N,) and ``factor`` (rows,) are empty where absent. ``Z`` becomes the weighted residuals, ``F`` the
+    weights. ``sums``
     (K + 3, 16) float64 keeps a partial sum for each lane: of every class's residuals, of the losses, the smallest
     margin over rows of positive weight (not a sum), and the number of rows whose margin is positive.
     """
@@ -352,6 +353,7 @@ def weigh_and_sum(
         tile: Any = Tile(context, builder, signature, args, "weight factor start n Z F M sums")
         lanes = tile.lanes
         n_classes = tile.Z.shape[0]
+        loss, least, correct = Sum(lanes, lanes.zero), Sum(lanes, lanes.constant(np.inf)), Sum(lanes, lanes.zero)
         with lanes.rows(tile.n) as (r, mask):
             rows = Rows(tile, r, mask)
             product = Sum(lanes, where(mask, lanes.constant(1.0), 0.0))
@@ -359,16 +361,24 @@ def weigh_and_sum(
                 with builder.if_then(builder.icmp_signed(">", array.size(), i64(0))):
                     product.value = product.value * lanes.load(array.at(at), array.dtype, mask)
             s = product.value
-            drop = s.equals(0.0)
-            with tile.classes() as k:
-                residual = where(drop, 0.0, lanes.load(tile.Z.at(k, r)) * s)
-                rows.store(tile.Z, residual, k)
-                lanes.add_to_float64(residual, tile.sums.at(k, i64(0)))
+            kept = s > 0.0
             margin = lanes.load(tile.M.at(r))
-            at = [tile.sums.at(builder.add(n_classes, i64(i)), i64(0)) for i in range(3)]
-            lanes.add_to_float64(where(drop, 0.0, lanes.load(tile.F.at(r)) * s), at[LOSS])
-            lanes.fold_float64(minimum, where(drop, np.inf, margin), at[SMALLEST_MARGIN])
-            lanes.add_to_float64(where(drop, 0.0, where(margin > 0.0, lanes.constant(1.0), 0.0)), at[N_CORRECT])
+            loss.value = loss.value + where(kept, lanes.load(tile.F.at(r)) * s, 0.0)
+            least.value = minimum(where(kept, margin, np.inf), least.value)
+            correct.value = correct.value + where(kept, where(margin > 0.0, lanes.constant(1.0), 0.0), 0.0)
+            rows.store(tile.F, s)
+        with tile.classes() as k:
+            total = Sum(lanes, lanes.zero)
+            with lanes.rows(tile.n) as (r, _):
+                s = lanes.load(tile.F.at(r))
+                residual = where(s > 0.0, lanes.load(tile.Z.at(k, r)) * s, 0.0)
+                lanes.store(residual, tile.Z.at(k, r))
+                total.value = total.value + residual
+            lanes.add_to_float64(total.value, tile.sums.at(k, i64(0)))
+        at = [tile.sums.at(builder.add(n_classes, i64(i)), i64(0)) for i in range(3)]
+        lanes.add_to_float64(loss.value, at[LOSS])
+        lanes.fold_float64(minimum, least.value, at[SMALLEST_MARGIN])
+        lanes.add_to_float64(correct.value, at[N_CORRECT])
         return context.get_dummy_value()
 
     return types.void(weight, factor, types.int64, types.int64, Z, F, M, sums), codegen

@@ -7,7 +7,7 @@ float64, for 4 lanes or 16. The width is asked of the compilation target, never 
 what may be fused says `muladd`, what may be reordered keeps a vector of partial sums.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -181,6 +181,13 @@ class Pointer:
             self.strides[contiguous] = i64(self.itemsize)
         self.scalar = context.get_data_type(self.dtype)
 
+    @classmethod
+    def to_stack(cls, builder: Any, cells: Any, stride: Any) -> "Pointer":
+        """Return a pointer to cells on the stack."""
+        pointer = cls.__new__(cls)
+        pointer.builder, pointer.data, pointer.strides = builder, builder.bitcast(cells, I8.as_pointer()), [stride]
+        return pointer
+
     def at(self, *index: Any) -> Any:
         """Return the address of an element."""
         total = i64(0)
@@ -298,6 +305,36 @@ class Lanes:
         if scalar.type != DOUBLE:
             scalar = self.builder.fpext(scalar, DOUBLE)
         self.builder.store(self.builder.fadd(self.builder.load(pointer), scalar), pointer)
+
+    def sums_of(self, vectors: Sequence[Vector]) -> Vector:
+        """Return the vector whose lane i is the sum of the lanes of ``vectors[i]``; there are as many as lanes.
+
+        Neighbours are folded in pairs, each time one bit of the lane's number telling which of the two it belongs to.
+        """
+        distance = 1
+        while len(vectors) > 1:
+            lanes = range(self.count)
+            near = [i + self.count - distance if i & distance else i for i in lanes]
+            far = [i + self.count if i & distance else i + distance for i in lanes]
+            vectors = [
+                self._shuffle(a, b, near) + self._shuffle(a, b, far)
+                for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+            ]
+            distance *= 2
+        return vectors[0]
+
+    def _shuffle(self, a: Vector, b: Vector, indices: Sequence[int]) -> Vector:
+        mask = ir.Constant(ir.VectorType(I32, self.count), list(indices))
+        return Vector(self, self.builder.shuffle_vector(a.value, b.value, mask))
+
+    def scratch(self, count: int) -> "Pointer":
+        """Return room for ``count`` vectors on the stack, indexed by vector."""
+        cells = cgutils.alloca_once(self.builder, self.reals, size=i64(count))
+        return Pointer.to_stack(self.builder, cells, i64(self.count * self.compute.bitwidth // 8))
+
+    def smaller(self, a: Any, b: Any) -> Any:
+        """Return the smaller of two integers."""
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
 
     def prefetch(self, address: Any, n_bytes: int) -> None:
         """Ask for the lines of ``n_bytes`` from any ``address`` on, valid or not, into the second-level cache."""

@@ -1,0 +1,246 @@
+"""Micro-kernels of dense storage: register tiles over *lines*, the contiguous stretches of X.
+
+A line is a row of a matrix in C order, a column of one in F order. Along lines there are two products:
+
+- `dot`: ``out[m, line] = sum_a x'[line, a] A[m, a]``, the sums of a few lines times a few classes in registers while
+  the line is walked. It is ``margins`` for rows and ``accumulate`` for columns.
+- `outer`: ``out[m, a] = sum_line x'[line, a] A[m, line]``, the sums of a stretch of a in registers while the lines are
+  walked. It is ``accumulate`` for rows and ``margins`` for columns.
+
+``x' = x - center`` in both. Memory would idle while a tile is swept from the cache for the second time, and the
+hardware's prefetchers lose the thread at every turn, so each sweep asks for a half of the next tile: `dot` for its even
+lines, `outer` for its odd ones.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from numba import types
+from numba.extending import intrinsic, overload
+
+from fastlogit.kernels import storage as protocol
+from fastlogit.kernels.jit import TILE_OPTIONS, tile
+from fastlogit.kernels.simd import Lanes, Pointer, Vector, choose, i64, muladd
+
+CLASSES = 6  # the classes of one register tile
+
+
+class View(ABC):
+    """A tile of rows of X, seen as lines.
+
+    Attributes
+    ----------
+    n_lines, n_along : IR integers
+        How many lines the tile has, and how many elements each.
+    ahead : IR integer
+        How many bytes further on the next tile's element lies.
+    """
+
+    contiguous: int  # the axis of X along which a line runs
+    n_lines: Any
+    n_along: Any
+
+    def __init__(self, context: Any, builder: Any, kinds: Any, args: Any, lanes: Lanes) -> None:
+        self.lanes, self.builder = lanes, builder
+        self.x = Pointer(context, builder, kinds[0], args[0], contiguous=self.contiguous)
+        self.center = Pointer(context, builder, kinds[6], args[6])
+        self.start, self.n, self.n_features = args[1], args[2], self.x.shape[1]
+        self.ahead = builder.mul(self.n, self.x.strides[0])
+
+    @abstractmethod
+    def line(self, line: Any) -> Any:
+        """Return the address of a line's first element."""
+
+    @abstractmethod
+    def center_along(self, a: Any, mask: Vector | None) -> Vector | None:
+        """Return the centres of the elements from ``a`` on where they differ along a line, else None."""
+
+    @abstractmethod
+    def center_of(self, line: Any) -> Vector | None:
+        """Return the centre of a line where it has but one, else None."""
+
+    def address(self, base: Any, a: Any) -> Any:
+        """Return the address of element ``a`` of the line that begins at ``base``."""
+        return self.builder.gep(base, [self.builder.mul(a, i64(self.x.itemsize))])
+
+    def prefetch(self, address: Any) -> None:
+        """Ask for the next tile's counterpart of a vector of elements."""
+        after = self.builder.gep(address, [self.ahead])
+        self.lanes.prefetch(after, self.lanes.count * self.x.itemsize)
+
+
+Write = Callable[[Any, Any, Vector], None]
+
+
+def dot(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) -> None:
+    """``write(k + m, line, sums of a vector of lines)`` for m < K; lines past the last repeat it."""
+    lanes, builder = view.lanes, view.builder
+    L = lanes.count
+    R = min(L, 8 if K == 1 else lanes.registers // 8)
+    scratch = lanes.scratch(K * L)
+    last = builder.sub(view.n_lines, i64(1))
+    whole = builder.and_(view.n_along, i64(-L))
+    rest = builder.sub(view.n_along, whole)
+    with lanes.loop(i64(0), view.n_lines, L) as block:
+        with lanes.loop(i64(0), i64(L), R) as group:
+            lines = [lanes.smaller(builder.add(builder.add(block, group), i64(i)), last) for i in range(R)]
+            bases = [view.line(line) for line in lines]
+            middles = [view.center_of(line) for line in lines]
+            sums = [lanes.sums(K) for _ in lines]
+
+            def step(a: Any, mask: Vector | None = None) -> None:
+                middle_along = view.center_along(a, mask)
+                weights = [lanes.load(A.at(builder.add(k, i64(m)), a), None, mask) for m in range(K)]
+                for i, (base, middle) in enumerate(zip(bases, middles, strict=True)):
+                    address = view.address(base, a)
+                    if i % 2 == 0:
+                        view.prefetch(address)
+                    value = lanes.load(address, view.x.dtype, mask) - (middle or middle_along)
+                    value = value * value if power == 2 else value
+                    for weight, total in zip(weights, sums[i], strict=True):
+                        total.value = muladd(value, weight, total.value)
+
+            with lanes.loop(i64(0), whole, L) as a:
+                step(a)
+            with builder.if_then(builder.icmp_signed(">", rest, i64(0))):
+                step(whole, lanes.first(rest))
+            for i, line_sums in enumerate(sums):
+                for m, total in enumerate(line_sums):
+                    lanes.store(total.value, scratch.at(builder.add(group, i64(m * L + i))))
+        for m in range(K):
+            each = [lanes.load(scratch.at(i64(m * L + i))) for i in range(L)]
+            write(builder.add(k, i64(m)), block, lanes.sums_of(each))
+
+
+def outer(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) -> None:
+    """``write(k + m, a, a vector of sums over lines)`` for m < K."""
+    lanes, builder = view.lanes, view.builder
+    L = lanes.count
+
+    def block(V: int, a: Any, rest: Any = None) -> None:
+        """Sum V vectors from ``a`` on, of which ``rest`` elements exist, more than half of them (None: all)."""
+        steps = [i64(v * L) for v in range(V)]
+        places = [builder.add(a, step) for step in steps]
+        beyond = range(V) if V == 1 else range(V // 2, V)
+        partial = [rest is not None and v in beyond for v in range(V)]
+        masks = [lanes.first(builder.sub(rest, step)) if p else None for p, step in zip(partial, steps, strict=True)]
+        middles = [view.center_along(place, mask) for place, mask in zip(places, masks, strict=True)]
+        # a sum alone would wait for its own last addition: several sets of sums where there are few
+        sets = [[lanes.sums(V) for _ in range(K)] for _ in range(max(1, 8 // (V * K)))]
+        U = max(2, len(sets))
+
+        def add(line: Any, class_sums: Any, fetch: bool) -> None:
+            base, middle = view.line(line), view.center_of(line)
+            values = []
+            for place, mask, middle_along in zip(places, masks, middles, strict=True):
+                address = view.address(base, place)
+                if fetch:
+                    view.prefetch(address)
+                value = lanes.load(address, view.x.dtype, mask) - (middle or middle_along)
+                values.append(value * value if power == 2 else value)
+            for m, sums in enumerate(class_sums):
+                weight = lanes.splat(A.load(builder.add(k, i64(m)), line))
+                for value, total in zip(values, sums, strict=True):
+                    total.value = muladd(weight, value, total.value)
+
+        whole = builder.sub(view.n_lines, builder.srem(view.n_lines, i64(U)))
+        with lanes.loop(i64(0), whole, U) as line:
+            for u in range(U):
+                add(builder.add(line, i64(u)), sets[u % len(sets)], fetch=u % 2 == 1)
+        with lanes.loop(whole, view.n_lines) as line:
+            add(line, sets[0], fetch=False)
+        for v, place in enumerate(places):
+            inside = builder.sub(rest, steps[v]) if partial[v] else i64(1)
+            with builder.if_then(builder.icmp_signed(">", inside, i64(0))):
+                for m in range(K):
+                    total = sets[0][m][v].value
+                    for other in sets[1:]:
+                        total = total + other[m][v].value
+                    write(builder.add(k, i64(m)), place, total)
+
+    widest = lanes.registers // 8
+    width = widest * L
+    whole = builder.sub(view.n_along, builder.srem(view.n_along, i64(width)))
+    with lanes.loop(i64(0), whole, width) as a:
+        block(widest, a)
+    # what is left in the next power of two of vectors: a form for each number would double the compile time
+    rest = builder.sub(view.n_along, whole)
+    forms = [V for V in (1, 2, 4) if V <= widest]
+    fitting = i64(0)
+    for V in reversed(forms):
+        fits = builder.icmp_signed("<=", rest, i64(V * L))
+        fitting = builder.select(fits, i64(V), fitting)
+    fitting = builder.select(builder.icmp_signed(">", rest, i64(0)), fitting, i64(0))
+    choose(builder, fitting, forms, lambda V: block(V, whole, rest))
+
+
+def _micro_kernel(classes: range, view_type: type[View], product: Any, write_to: str, power: int) -> Any:
+    """Return an intrinsic ``f(X, start, n, A, k, K, center, B)`` for the K classes from k on, K in ``classes``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        lanes = Lanes(context, builder, kinds[3].dtype)
+        A, B = Pointer(context, builder, kinds[3], args[3]), Pointer(context, builder, kinds[7], args[7])
+        view = view_type(context, builder, kinds, args, lanes)
+
+        def write(m: Any, place: Any, vector: Vector) -> None:
+            (lanes.store if write_to == "Z" else lanes.add_to_float64)(vector, B.at(m, place))
+
+        choose(builder, args[5], classes, lambda K: product(view, A, args[4], K, write, power))
+        return context.get_dummy_value()
+
+    @intrinsic
+    def micro_kernel(typingctx: Any, X: Any, start: Any, n: Any, A: Any, k: Any, K: Any, center: Any, B: Any) -> Any:
+        index = types.int64
+        return types.void(X, index, index, A, index, index, center, B), codegen
+
+    return micro_kernel
+
+
+@tile
+def class_blocks(K: int) -> Any:
+    """Yield ``(first, count)``: K classes in the fewest blocks of at most `CLASSES`, as even as can be."""
+    blocks = (K + CLASSES - 1) // CLASSES
+    size = (K + blocks - 1) // blocks
+    for k in range(0, K, size):
+        yield k, min(size, K - k)
+
+
+def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumulate: Any) -> None:
+    """Bind a storage type to its products.
+
+    Parameters
+    ----------
+    owns : callable
+        Tells whether a numba type is this storage, whose field ``X`` is the matrix.
+    view : View
+        Its lines.
+    margins, accumulate : `dot` or `outer`
+        Which product is which.
+    """
+    for function, product, write_to, power in (
+        (protocol.margins, margins, "Z", 1),
+        (protocol.accumulate, accumulate, "G", 1),
+        (protocol.accumulate_squares, accumulate, "G", 2),
+    ):
+        _bind(function, owns, *(_micro_kernel(c, view, product, write_to, power) for c in (range(1, 2), _MANY)))
+
+
+_MANY = range(1, CLASSES + 1)
+
+
+def _bind(function: Any, owns: Callable[[Any], bool], one: Any, many: Any) -> None:
+    @overload(function, jit_options=TILE_OPTIONS)
+    def bind(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any) -> Any:
+        if not owns(storage):
+            return None
+
+        def vector(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any) -> Any:
+            one(storage.X, start, n, protocol.as_rows(A), 0, 1, center, protocol.as_rows(B))
+
+        def matrix(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any) -> Any:
+            for k, K in class_blocks(A.shape[0]):
+                many(storage.X, start, n, A, k, K, center, B)
+
+        return vector if A.ndim == 1 else matrix

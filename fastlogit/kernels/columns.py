@@ -1,5 +1,6 @@
 """Columns: X stored column by column (F order)."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +11,13 @@ from numpy.typing import NDArray
 from fastlogit.kernels import storage as protocol
 from fastlogit.kernels.dense import View, dot, outer, register
 from fastlogit.kernels.jit import TILE_OPTIONS
-from fastlogit.kernels.simd import Vector
+from fastlogit.kernels.simd import Vector, i64
 
-# A tile is short enough for its piece of every column to stay in the second-level cache between the two sweeps.
-TILE_BYTES = 1 << 15
+# A tile's piece of every column stays in the second-level cache between the two sweeps. Pieces of less than 512 bytes
+# are read at 0.7 of the bandwidth: wide X takes larger tiles, which the third level keeps, and asks for the columns to
+# come itself.
+TILE_BYTES = 1 << 18
+_COLUMNS_AHEAD = 8
 
 
 class Columns(NamedTuple):
@@ -41,6 +45,7 @@ class ColumnView(View):
     """Lines are columns."""
 
     contiguous = 0
+    may_be_short = False
     n_lines = property(lambda self: self.n_features)
     n_along = property(lambda self: self.n)
 
@@ -55,6 +60,15 @@ class ColumnView(View):
         """See `View.center_of`."""
         return self.lanes.splat(self.center.load(line))
 
+    def prefetch_lines(self, addresses: Sequence[Any]) -> None:
+        """See `View.prefetch_lines`."""
+        builder = self.builder
+        row_bytes = builder.mul(self.n_features, i64(self.x.itemsize))
+        large = builder.icmp_signed(">", builder.mul(self.n, row_bytes), i64(TILE_BYTES))
+        with builder.if_then(large):
+            for address in addresses:
+                self._ask(address, builder.mul(self.x.strides[1], i64(_COLUMNS_AHEAD)), level=3)
+
 
 @overload(protocol.tile_rows, jit_options=TILE_OPTIONS)
 def _tile_rows(storage: Any, K: Any) -> Any:
@@ -63,7 +77,7 @@ def _tile_rows(storage: Any, K: Any) -> Any:
 
     def impl(storage: Any, K: Any) -> Any:
         row_bytes = storage.X.shape[1] * storage.X.itemsize
-        return min(1024, max(64, TILE_BYTES // max(row_bytes, 1) // 64 * 64))
+        return min(1024, max(128, TILE_BYTES // max(row_bytes, 1) // 64 * 64))
 
     return impl
 

@@ -13,7 +13,7 @@ lines, `outer` for its odd ones.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from numba import types
@@ -38,6 +38,7 @@ class View(ABC):
     """
 
     contiguous: int  # the axis of X along which a line runs
+    may_be_short: bool  # whether a line may be a vector or less in more than the odd tile
     n_lines: Any
     n_along: Any
 
@@ -64,10 +65,18 @@ class View(ABC):
         """Return the address of element ``a`` of the line that begins at ``base``."""
         return self.builder.gep(base, [self.builder.mul(a, i64(self.x.itemsize))])
 
-    def prefetch(self, address: Any) -> None:
-        """Ask for the next tile's counterpart of a vector of elements."""
-        after = self.builder.gep(address, [self.ahead])
-        self.lanes.prefetch(after, self.lanes.count * self.x.itemsize)
+    def prefetch(self, addresses: Sequence[Any]) -> None:
+        """Ask for the next tile's counterparts of vectors of elements."""
+        for address in addresses:
+            self._ask(address, self.ahead, level=2)
+
+    @abstractmethod
+    def prefetch_lines(self, addresses: Sequence[Any]) -> None:
+        """Ask for what the same sweep comes to next, where the hardware does not see it coming."""
+
+    def _ask(self, address: Any, distance: Any, level: int) -> None:
+        after = self.builder.gep(address, [distance])
+        self.lanes.prefetch(after, self.lanes.count * self.x.itemsize, level)
 
 
 Write = Callable[[Any, Any, Vector], None]
@@ -77,40 +86,66 @@ def dot(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) ->
     """``write(k + m, line, sums of a vector of lines)`` for m < K; lines past the last repeat it."""
     lanes, builder = view.lanes, view.builder
     L = lanes.count
-    R = min(L, 8 if K == 1 else lanes.registers // 8)
-    scratch = lanes.scratch(K * L)
     last = builder.sub(view.n_lines, i64(1))
-    whole = builder.and_(view.n_along, i64(-L))
-    rest = builder.sub(view.n_along, whole)
-    with lanes.loop(i64(0), view.n_lines, L) as block:
-        with lanes.loop(i64(0), i64(L), R) as group:
-            lines = [lanes.smaller(builder.add(builder.add(block, group), i64(i)), last) for i in range(R)]
-            bases = [view.line(line) for line in lines]
-            middles = [view.center_of(line) for line in lines]
-            sums = [lanes.sums(K) for _ in lines]
 
-            def step(a: Any, mask: Vector | None = None) -> None:
-                middle_along = view.center_along(a, mask)
-                weights = [lanes.load(A.at(builder.add(k, i64(m)), a), None, mask) for m in range(K)]
-                for i, (base, middle) in enumerate(zip(bases, middles, strict=True)):
-                    address = view.address(base, a)
-                    if i % 2 == 0:
-                        view.prefetch(address)
-                    value = lanes.load(address, view.x.dtype, mask) - (middle or middle_along)
-                    value = value * value if power == 2 else value
-                    for weight, total in zip(weights, sums[i], strict=True):
-                        total.value = muladd(value, weight, total.value)
+    def lines_from(first: Any, count: int) -> list[tuple[Any, Vector | None]]:
+        """Return address and centre of ``count`` lines."""
+        lines = [lanes.smaller(builder.add(first, i64(i)), last) for i in range(count)]
+        return [(view.line(line), view.center_of(line)) for line in lines]
 
-            with lanes.loop(i64(0), whole, L) as a:
-                step(a)
-            with builder.if_then(builder.icmp_signed(">", rest, i64(0))):
-                step(whole, lanes.first(rest))
-            for i, line_sums in enumerate(sums):
-                for m, total in enumerate(line_sums):
-                    lanes.store(total.value, scratch.at(builder.add(group, i64(m * L + i))))
-        for m in range(K):
-            each = [lanes.load(scratch.at(i64(m * L + i))) for i in range(L)]
-            write(builder.add(k, i64(m)), block, lanes.sums_of(each))
+    def values(lines: Sequence[tuple[Any, Vector | None]], a: Any, mask: Vector | None) -> Iterator[Vector]:
+        """Give a vector of each line at ``a``."""
+        center_along = view.center_along(a, mask)
+        addresses = [view.address(base, a) for base, _ in lines]
+        view.prefetch_lines(addresses)
+        for i, (address, (_, center)) in enumerate(zip(addresses, lines, strict=True)):
+            view.prefetch([address] if i % 2 == 0 else [])
+            value = lanes.load(address, view.x.dtype, mask) - (center or center_along)
+            yield value * value if power == 2 else value
+
+    def short_lines() -> None:
+        """Lines of one vector at most, one class: as many lines at once as a vector has lanes."""
+        mask = lanes.first(view.n_along)
+        weight = lanes.load(A.at(k, i64(0)), None, mask)
+        with lanes.loop(i64(0), view.n_lines, L) as block:
+            products = [value * weight for value in values(lines_from(block, L), i64(0), mask)]
+            write(k, block, lanes.sums_of(products))
+
+    def long_lines() -> None:
+        R = min(L, 8 if K == 1 else lanes.registers // 8)
+        scratch = lanes.scratch(K * L)
+        whole = builder.and_(view.n_along, i64(-L))
+        rest = builder.sub(view.n_along, whole)
+        with lanes.loop(i64(0), view.n_lines, L) as block:
+            with lanes.loop(i64(0), i64(L), R) as group:
+                lines = lines_from(builder.add(block, group), R)
+                sums = [lanes.sums(K) for _ in lines]
+
+                def step(a: Any, mask: Vector | None = None) -> None:
+                    weights = [lanes.load(A.at(builder.add(k, i64(m)), a), None, mask) for m in range(K)]
+                    for value, line_sums in zip(values(lines, a, mask), sums, strict=True):
+                        for weight, total in zip(weights, line_sums, strict=True):
+                            total.value = muladd(value, weight, total.value)
+
+                with lanes.loop(i64(0), whole, L) as a:
+                    step(a)
+                with builder.if_then(builder.icmp_signed(">", rest, i64(0))):
+                    step(whole, lanes.first(rest))
+                for i, line_sums in enumerate(sums):
+                    for m, total in enumerate(line_sums):
+                        lanes.store(total.value, scratch.at(builder.add(group, i64(m * L + i))))
+            for m in range(K):
+                each = [lanes.load(scratch.at(i64(m * L + i))) for i in range(L)]
+                write(builder.add(k, i64(m)), block, lanes.sums_of(each))
+
+    if K > 1 or not view.may_be_short:
+        long_lines()
+        return
+    with builder.if_else(builder.icmp_signed("<=", view.n_along, i64(L))) as (short, long):
+        with short:
+            short_lines()
+        with long:
+            long_lines()
 
 
 def outer(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) -> None:
@@ -125,19 +160,19 @@ def outer(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) 
         beyond = range(V) if V == 1 else range(V // 2, V)
         partial = [rest is not None and v in beyond for v in range(V)]
         masks = [lanes.first(builder.sub(rest, step)) if p else None for p, step in zip(partial, steps, strict=True)]
-        middles = [view.center_along(place, mask) for place, mask in zip(places, masks, strict=True)]
+        centers_along = [view.center_along(place, mask) for place, mask in zip(places, masks, strict=True)]
         # a sum alone would wait for its own last addition: several sets of sums where there are few
         sets = [[lanes.sums(V) for _ in range(K)] for _ in range(max(1, 8 // (V * K)))]
         U = max(2, len(sets))
 
         def add(line: Any, class_sums: Any, fetch: bool) -> None:
-            base, middle = view.line(line), view.center_of(line)
+            base, center = view.line(line), view.center_of(line)
+            addresses = [view.address(base, place) for place in places]
+            view.prefetch_lines(addresses)
+            view.prefetch(addresses if fetch else [])
             values = []
-            for place, mask, middle_along in zip(places, masks, middles, strict=True):
-                address = view.address(base, place)
-                if fetch:
-                    view.prefetch(address)
-                value = lanes.load(address, view.x.dtype, mask) - (middle or middle_along)
+            for address, mask, center_along in zip(addresses, masks, centers_along, strict=True):
+                value = lanes.load(address, view.x.dtype, mask) - (center or center_along)
                 values.append(value * value if power == 2 else value)
             for m, sums in enumerate(class_sums):
                 weight = lanes.splat(A.load(builder.add(k, i64(m)), line))

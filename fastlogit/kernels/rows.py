@@ -1,5 +1,6 @@
 """Rows: X stored row by row (C order)."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +42,7 @@ class RowView(View):
     """Lines are rows."""
 
     contiguous = 1
+    may_be_short = True
     n_lines = property(lambda self: self.n)
     n_along = property(lambda self: self.n_features)
 
@@ -55,6 +57,9 @@ class RowView(View):
     def center_of(self, line: Any) -> None:
         """See `View.center_of`."""
 
+    def prefetch_lines(self, addresses: Sequence[Any]) -> None:
+        """See `View.prefetch_lines`: rows follow each other, which the hardware sees."""
+
 
 @overload(protocol.tile_rows, jit_options=TILE_OPTIONS)
 def _tile_rows(storage: Any, K: Any) -> Any:
@@ -64,7 +69,7 @@ def _tile_rows(storage: Any, K: Any) -> Any:
     def impl(storage: Any, K: Any) -> Any:
         row_bytes = storage.X.shape[1] * storage.X.itemsize
         if K == 1:
-            return min(128, max(16, TILE_BYTES // max(row_bytes, 1) // 16 * 16))
+            return min(512, max(16, TILE_BYTES // max(row_bytes, 1) // 16 * 16))
         return 64
 
     return impl

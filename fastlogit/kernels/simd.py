@@ -336,12 +336,12 @@ class Lanes:
         """Return the smaller of two integers."""
         return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
 
-    def prefetch(self, address: Any, n_bytes: int) -> None:
-        """Ask for the lines of ``n_bytes`` from any ``address`` on, valid or not, into the second-level cache."""
+    def prefetch(self, address: Any, n_bytes: int, level: int) -> None:
+        """Ask for the lines of ``n_bytes`` from any ``address`` on, valid or not; LLVM's level 3 is L1, 2 is L2."""
         function = self.function("llvm.prefetch.p0", ir.VoidType(), I8.as_pointer(), I32, I32, I32)
         for line in range(0, n_bytes, 64):
             pointer = self.builder.gep(address, [i64(line)])
-            self.builder.call(function, [pointer, *(ir.Constant(I32, flag) for flag in (0, 2, 1))])
+            self.builder.call(function, [pointer, *(ir.Constant(I32, flag) for flag in (0, level, 1))])
 
     def sums(self, count: int) -> list[Sum]:
         """Return ``count`` sums that start at 0."""

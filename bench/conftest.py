@@ -17,6 +17,8 @@ os.environ.setdefault(
     "NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastlogit-bench-{_digest.hexdigest()[:16]}")
 )
 
+from subjects import random_matrix  # noqa: E402
+
 X_BYTES = 1 << 30  # beyond any last-level cache
 
 
@@ -29,15 +31,7 @@ def matrix():
         key = (D, np.dtype(dtype), n_bytes)
         if key not in kept:
             kept.clear()
-            rng = np.random.default_rng(0)
-            X = np.empty((n_bytes // (D * np.dtype(dtype).itemsize), D), dtype)
-            block = (
-                rng.standard_normal(1 << 16) * 50 + 100 if np.dtype(dtype).kind == "u" else rng.standard_normal(1 << 16)
-            )
-            flat = X.reshape(-1)
-            for start in range(0, flat.size, block.size):
-                piece = flat[start : start + block.size]
-                piece[:] = np.roll(block, start // block.size)[: piece.size].astype(dtype)
+            X = random_matrix(n_bytes // (D * np.dtype(dtype).itemsize), D, dtype, "rows")
             kept[key] = X
         return kept[key]
 

@@ -15,7 +15,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def rows(benchmarks):
@@ -76,13 +75,18 @@ def chart(run, path):
         figure.savefig(path.with_suffix(suffix), dpi=120, metadata={"Date": None} if suffix == ".svg" else None)
 
 
+def replace(path, name, text):
+    """Put ``text`` between the marks ``<!-- name: begin -->`` and ``end`` of a page."""
+    begin, end = (f"<!-- {name}: {which} -->" for which in ("begin", "end"))
+    page = path.read_text()
+    if begin not in page:
+        sys.exit(f"{path} has no {begin}")
+    path.write_text(f"{page.split(begin)[0]}{begin}\n{text}\n{end}{page.split(end)[1]}")
+
+
 def main():
     run = json.loads(Path(sys.argv[1]).read_text())
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n{table(run)}\n{END}{after}")
+    replace(ROOT / "README.md", "measured", table(run))
     chart(run, ROOT / "docs" / "benchmark")
 
 

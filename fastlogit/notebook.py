@@ -238,9 +238,8 @@ def _as_matrix(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDAr
         raise TypeError(f"labels have dtype {codes.dtype}: class codes 0, 1, ... are needed as integers")
     if codes.shape != (z.shape[0],):
         raise ValueError(f"labels have shape {codes.shape}, but logits {z.shape} need ({z.shape[0]},)")
-    outside = (codes < 0) | (codes >= z.shape[1])
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
+    if codes.min() < 0 or codes.max() >= z.shape[1]:
+        row = int(np.flatnonzero((codes < 0) | (codes >= z.shape[1]))[0])
         raise ValueError(f"labels have {codes[row]} in row {row}, but class codes go from 0 to {z.shape[1] - 1}")
     smallest = next(t for t in (np.uint8, np.uint16, np.uint32) if z.shape[1] - 1 <= np.iinfo(t).max)
     return read_only(np.ascontiguousarray(z)), read_only(np.ascontiguousarray(codes, dtype=smallest))

@@ -32,24 +32,26 @@ def _is_deltas(kind):
     return isinstance(kind, types.BaseNamedTuple) and kind.instance_class is Deltas
 
 
-def _sum_over_rows(power):
-    def impl(storage, start, n, A, center, B):
+def _sums_over_rows(n_powers):
+    def impl(storage, start, n, A, center, B, sweeps):
         R, G = protocol.as_rows(A), protocol.as_rows(B)
         for k in range(R.shape[0]):
             for r in range(n):
                 for j in range(storage.base.size):
-                    G[k, j] += R[k, r] * (storage.base[j] + storage.delta[start + r, j] - center[j]) ** power
+                    for p in range(n_powers):
+                        x = storage.base[j] + storage.delta[start + r, j] - center[j]
+                        G[k * n_powers + p, j] += R[k, r] * x ** (p + 1)
 
-    return lambda storage, start, n, A, center, B: impl if _is_deltas(storage) else None
+    return lambda storage, start, n, A, center, B, sweeps: impl if _is_deltas(storage) else None
 
 
-overload(protocol.accumulate)(_sum_over_rows(1))
-overload(protocol.accumulate_squares)(_sum_over_rows(2))
+overload(protocol.accumulate)(_sums_over_rows(1))
+overload(protocol.accumulate_moments)(_sums_over_rows(2))
 
 
 @overload(protocol.margins)
-def _margins(storage, start, n, A, center, B):
-    def impl(storage, start, n, A, center, B):
+def _margins(storage, start, n, A, center, B, sweeps):
+    def impl(storage, start, n, A, center, B, sweeps):
         W, Z = protocol.as_rows(A), protocol.as_rows(B)
         for k in range(W.shape[0]):
             for r in range(n):

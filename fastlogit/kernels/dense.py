@@ -14,6 +14,7 @@ lines, `outer` for its odd ones.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 from numba import types
@@ -48,6 +49,7 @@ class View(ABC):
         self.center = Pointer(context, builder, kinds[6], args[6])
         self.start, self.n, self.n_features = args[1], args[2], self.x.shape[1]
         self.ahead = builder.mul(self.n, self.x.strides[0])
+        self.is_only_sweep = builder.icmp_signed("==", args[8], i64(1))
 
     @abstractmethod
     def line(self, line: Any) -> Any:
@@ -65,10 +67,16 @@ class View(ABC):
         """Return the address of element ``a`` of the line that begins at ``base``."""
         return self.builder.gep(base, [self.builder.mul(a, i64(self.x.itemsize))])
 
-    def prefetch(self, addresses: Sequence[Any]) -> None:
-        """Ask for the next tile's counterparts of vectors of elements."""
-        for address in addresses:
+    def prefetch(self, own: Sequence[Any], others: Sequence[Any]) -> None:
+        """Ask for the next tile's counterparts of vectors of elements, of those that another sweep asks for too.
+
+        Where there is none, of ``others`` as well.
+        """
+        for address in own:
             self._ask(address, self.ahead, level=2)
+        with self.builder.if_then(self.is_only_sweep):
+            for address in others:
+                self._ask(address, self.ahead, level=2)
 
     @abstractmethod
     def prefetch_lines(self, addresses: Sequence[Any]) -> None:
@@ -82,7 +90,11 @@ class View(ABC):
 Write = Callable[[Any, Any, Vector], None]
 
 
-def dot(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) -> None:
+def _powers(value: Vector, count: int) -> list[Vector]:
+    return [value] if count == 1 else [value, value * value]
+
+
+def dot(view: View, A: Pointer, k: Any, K: int, write: Write, powers: int = 1) -> None:
     """``write(k + m, line, sums of a vector of lines)`` for m < K; lines past the last repeat it."""
     lanes, builder = view.lanes, view.builder
     L = lanes.count
@@ -98,10 +110,9 @@ def dot(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) ->
         center_along = view.center_along(a, mask)
         addresses = [view.address(base, a) for base, _ in lines]
         view.prefetch_lines(addresses)
-        for i, (address, (_, center)) in enumerate(zip(addresses, lines, strict=True)):
-            view.prefetch([address] if i % 2 == 0 else [])
-            value = lanes.load(address, view.x.dtype, mask) - (center or center_along)
-            yield value * value if power == 2 else value
+        view.prefetch(addresses[::2], addresses[1::2])
+        for address, (_, center) in zip(addresses, lines, strict=True):
+            yield lanes.load(address, view.x.dtype, mask) - (center or center_along)
 
     def short_lines() -> None:
         """Lines of one vector at most, one class: as many lines at once as a vector has lanes."""
@@ -113,19 +124,20 @@ def dot(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) ->
 
     def long_lines() -> None:
         R = min(L, 8 if K == 1 else lanes.registers // 8)
-        scratch = lanes.scratch(K * L)
+        scratch = lanes.scratch(K * powers * L)
         whole = builder.and_(view.n_along, i64(-L))
         rest = builder.sub(view.n_along, whole)
         with lanes.loop(i64(0), view.n_lines, L) as block:
             with lanes.loop(i64(0), i64(L), R) as group:
                 lines = lines_from(builder.add(block, group), R)
-                sums = [lanes.sums(K) for _ in lines]
+                sums = [lanes.sums(K * powers) for _ in lines]
 
                 def step(a: Any, mask: Vector | None = None) -> None:
                     weights = [lanes.load(A.at(builder.add(k, i64(m)), a), None, mask) for m in range(K)]
                     for value, line_sums in zip(values(lines, a, mask), sums, strict=True):
-                        for weight, total in zip(weights, line_sums, strict=True):
-                            total.value = muladd(value, weight, total.value)
+                        terms = product(weights, _powers(value, powers))
+                        for (weight, factor), total in zip(terms, line_sums, strict=True):
+                            total.value = muladd(factor, weight, total.value)
 
                 with lanes.loop(i64(0), whole, L) as a:
                     step(a)
@@ -134,11 +146,11 @@ def dot(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) ->
                 for i, line_sums in enumerate(sums):
                     for m, total in enumerate(line_sums):
                         lanes.store(total.value, scratch.at(builder.add(group, i64(m * L + i))))
-            for m in range(K):
+            for m in range(K * powers):
                 each = [lanes.load(scratch.at(i64(m * L + i))) for i in range(L)]
                 write(builder.add(k, i64(m)), block, lanes.sums_of(each))
 
-    if K > 1 or not view.may_be_short:
+    if K * powers > 1 or not view.may_be_short:
         long_lines()
         return
     with builder.if_else(builder.icmp_signed("<=", view.n_along, i64(L))) as (short, long):
@@ -148,7 +160,7 @@ def dot(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) ->
             long_lines()
 
 
-def outer(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) -> None:
+def outer(view: View, A: Pointer, k: Any, K: int, write: Write, powers: int = 1) -> None:
     """``write(k + m, a, a vector of sums over lines)`` for m < K."""
     lanes, builder = view.lanes, view.builder
     L = lanes.count
@@ -162,22 +174,22 @@ def outer(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) 
         masks = [lanes.first(builder.sub(rest, step)) if p else None for p, step in zip(partial, steps, strict=True)]
         centers_along = [view.center_along(place, mask) for place, mask in zip(places, masks, strict=True)]
         # a sum alone would wait for its own last addition: several sets of sums where there are few
-        sets = [[lanes.sums(V) for _ in range(K)] for _ in range(max(1, 8 // (V * K)))]
+        sets = [[lanes.sums(V) for _ in range(K * powers)] for _ in range(max(1, 8 // (V * K * powers)))]
         U = max(2, len(sets))
 
         def add(line: Any, class_sums: Any, fetch: bool) -> None:
             base, center = view.line(line), view.center_of(line)
             addresses = [view.address(base, place) for place in places]
             view.prefetch_lines(addresses)
-            view.prefetch(addresses if fetch else [])
-            values = []
-            for address, mask, center_along in zip(addresses, masks, centers_along, strict=True):
-                value = lanes.load(address, view.x.dtype, mask) - (center or center_along)
-                values.append(value * value if power == 2 else value)
-            for m, sums in enumerate(class_sums):
-                weight = lanes.splat(A.load(builder.add(k, i64(m)), line))
+            view.prefetch(*(addresses, []) if fetch else ([], addresses))
+            values = [
+                _powers(lanes.load(address, view.x.dtype, mask) - (center or center_along), powers)
+                for address, mask, center_along in zip(addresses, masks, centers_along, strict=True)
+            ]
+            weights = [lanes.splat(A.load(builder.add(k, i64(m)), line)) for m in range(K)]
+            for (weight, power), sums in zip(product(weights, range(powers)), class_sums, strict=True):
                 for value, total in zip(values, sums, strict=True):
-                    total.value = muladd(weight, value, total.value)
+                    total.value = muladd(weight, value[power], total.value)
 
         whole = builder.sub(view.n_lines, builder.srem(view.n_lines, i64(U)))
         with lanes.loop(i64(0), whole, U) as line:
@@ -188,7 +200,7 @@ def outer(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) 
         for v, place in enumerate(places):
             inside = builder.sub(rest, steps[v]) if partial[v] else i64(1)
             with builder.if_then(builder.icmp_signed(">", inside, i64(0))):
-                for m in range(K):
+                for m in range(K * powers):
                     total = sets[0][m][v].value
                     for other in sets[1:]:
                         total = total + other[m][v].value
@@ -210,8 +222,8 @@ def outer(view: View, A: Pointer, k: Any, K: int, write: Write, power: int = 1) 
     choose(builder, fitting, forms, lambda V: block(V, whole, rest))
 
 
-def _micro_kernel(classes: range, view_type: type[View], product: Any, write_to: str, power: int) -> Any:
-    """Return an intrinsic ``f(X, start, n, A, k, K, center, B)`` for the K classes from k on, K in ``classes``."""
+def _micro_kernel(classes: range, view_type: type[View], multiply: Any, write_to: str, powers: int) -> Any:
+    """Return an intrinsic ``f(X, start, n, A, k, K, center, B, sweeps)`` for K classes from k on, K in ``classes``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = signature.args
@@ -222,13 +234,15 @@ def _micro_kernel(classes: range, view_type: type[View], product: Any, write_to:
         def write(m: Any, place: Any, vector: Vector) -> None:
             (lanes.store if write_to == "Z" else lanes.add_to_float64)(vector, B.at(m, place))
 
-        choose(builder, args[5], classes, lambda K: product(view, A, args[4], K, write, power))
+        choose(builder, args[5], classes, lambda K: multiply(view, A, args[4], K, write, powers))
         return context.get_dummy_value()
 
     @intrinsic
-    def micro_kernel(typingctx: Any, X: Any, start: Any, n: Any, A: Any, k: Any, K: Any, center: Any, B: Any) -> Any:
+    def micro_kernel(
+        typingctx: Any, X: Any, start: Any, n: Any, A: Any, k: Any, K: Any, center: Any, B: Any, sweeps: Any
+    ) -> Any:
         index = types.int64
-        return types.void(X, index, index, A, index, index, center, B), codegen
+        return types.void(X, index, index, A, index, index, center, B, index), codegen
 
     return micro_kernel
 
@@ -254,12 +268,12 @@ def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumu
     margins, accumulate : `dot` or `outer`
         Which product is which.
     """
-    for function, product, write_to, power in (
+    for function, multiply, write_to, powers in (
         (protocol.margins, margins, "Z", 1),
         (protocol.accumulate, accumulate, "G", 1),
-        (protocol.accumulate_squares, accumulate, "G", 2),
+        (protocol.accumulate_moments, accumulate, "G", 2),
     ):
-        _bind(function, owns, *(_micro_kernel(c, view, product, write_to, power) for c in (range(1, 2), _MANY)))
+        _bind(function, owns, *(_micro_kernel(c, view, multiply, write_to, powers) for c in (range(1, 2), _MANY)))
 
 
 _MANY = range(1, CLASSES + 1)
@@ -267,15 +281,15 @@ _MANY = range(1, CLASSES + 1)
 
 def _bind(function: Any, owns: Callable[[Any], bool], one: Any, many: Any) -> None:
     @overload(function, jit_options=TILE_OPTIONS)
-    def bind(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any) -> Any:
+    def bind(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
         if not owns(storage):
             return None
 
-        def vector(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any) -> Any:
-            one(storage.X, start, n, protocol.as_rows(A), 0, 1, center, protocol.as_rows(B))
+        def vector(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
+            one(storage.X, start, n, protocol.as_rows(A), 0, 1, center, protocol.as_rows(B), sweeps)
 
-        def matrix(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any) -> Any:
+        def matrix(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
             for k, K in class_blocks(A.shape[0]):
-                many(storage.X, start, n, A, k, K, center, B)
+                many(storage.X, start, n, A, k, K, center, B, sweeps)
 
         return vector if A.ndim == 1 else matrix

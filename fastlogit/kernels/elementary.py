@@ -125,14 +125,17 @@ def _horner(x: Vector, coefficients: Sequence[float]) -> Vector:
     return p
 
 
-def _exp_parts(x: Vector) -> tuple[Vector, Vector]:
-    """Return ``e`` in [0.7, 1.42] and an integer k with ``exp(x) = 2^k e``."""
-    f = _format(x)
-    rounded = muladd(x, _LOG2E, f.round_magic)
-    k = rounded - f.round_magic
-    r = muladd(k, -f.ln2_lo, muladd(k, -f.ln2_hi, x))
-    e = muladd(r * r, _horner(r, f.exp_q), r) + 1.0
-    return e, rounded.bits() - x.like(f.round_magic).bits()
+def _times_power_of_two(e: Vector, k: Vector, rounded: Vector) -> Vector:
+    """Return ``2^k e``; ``rounded`` is k plus the magic number, whose low bits hold it."""
+    if e.lanes.has_scalef:
+        return e.lanes.scalef(e, k)
+    # in two factors, each a normal number also where the result is subnormal or infinite
+    f = _format(e)
+    exponent = rounded.bits() - e.like(f.round_magic).bits()
+    half = exponent >> 1
+    first = ((half + f.exponent_bias) << f.mantissa_bits).as_real()
+    second = ((exponent - half + f.exponent_bias) << f.mantissa_bits).as_real()
+    return e * first * second
 
 
 def exp(x: Vector) -> Vector:
@@ -140,12 +143,11 @@ def exp(x: Vector) -> Vector:
     f = _format(x)
     x = where(x > f.exp_high, f.exp_high, x)  # a NaN passes both
     x = where(x < f.exp_low, f.exp_low, x)
-    e, k = _exp_parts(x)
-    # 2^k in two factors, each a normal number also where the result is subnormal or infinite
-    half = k >> 1
-    first = ((half + f.exponent_bias) << f.mantissa_bits).as_real()
-    second = ((k - half + f.exponent_bias) << f.mantissa_bits).as_real()
-    return e * first * second
+    rounded = muladd(x, _LOG2E, f.round_magic)
+    k = rounded - f.round_magic
+    r = muladd(k, -f.ln2_lo, muladd(k, -f.ln2_hi, x))
+    e = muladd(r * r, _horner(r, f.exp_q), r) + 1.0
+    return _times_power_of_two(e, k, rounded)
 
 
 def _log_of_product(x: Vector, c: Vector) -> Vector:

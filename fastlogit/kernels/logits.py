@@ -8,6 +8,7 @@ from numba import prange
 from fastlogit.kernels.jit import kernel
 from fastlogit.kernels.jit import tile as compiled
 from fastlogit.kernels.losses import Softmax, losses, probabilities
+from fastlogit.kernels.transpose import empty_tile, put_rows, take_rows
 
 TILE_BYTES = 1 << 14
 
@@ -22,20 +23,6 @@ def _bounds(n: int, chunk: Any, n_chunks: int) -> Any:
     return np.int64(chunk) * n // n_chunks, (np.int64(chunk) + 1) * n // n_chunks
 
 
-@compiled
-def _gather(logits: Any, start: int, n: int, Z: Any) -> None:
-    for r in range(n):
-        for k in range(Z.shape[0]):
-            Z[k, r] = logits[start + r, k]
-
-
-@compiled
-def _scatter(Z: Any, start: int, n: int, factor: Any, out: Any) -> None:
-    for r in range(n):
-        for k in range(Z.shape[0]):
-            out[start + r, k] = Z[k, r] * factor
-
-
 @kernel
 def softmax_of_rows(logits: Any, n_chunks: int, out: Any) -> None:
     """Write the softmax of each row of ``logits`` (N, K) into ``out``."""
@@ -43,13 +30,13 @@ def softmax_of_rows(logits: Any, n_chunks: int, out: Any) -> None:
         first, last = _bounds(logits.shape[0], chunk, n_chunks)
         K = logits.shape[1]
         T = _tile_rows(K, out.itemsize)
-        Z, P, b = np.empty((K, T), out.dtype), np.empty((K, T), out.dtype), np.zeros(K, out.dtype)
+        Z, b = empty_tile(K, T, out.dtype), np.zeros(K, out.dtype)
         absent = np.empty((0, 0), out.dtype)
         for start in range(first, last, T):
             n = min(T, last - start)
-            _gather(logits, start, n, Z)
-            probabilities(Softmax(K), absent, start, n, b, Z, P)
-            _scatter(P, start, n, out.dtype.type(1), out)
+            take_rows(logits, start, n, Z)
+            probabilities(Softmax(K), absent, start, n, b, Z, Z)
+            put_rows(Z, n, 1.0, out, start)
 
 
 @kernel
@@ -60,7 +47,7 @@ def softmax_of_columns(logits: Any, n_chunks: int, out: Any) -> None:
         T = _tile_rows(K, out.itemsize)
         tiles = (inner + T - 1) // T
         first, last = _bounds(outer * tiles, chunk, n_chunks)
-        Z, P, b = np.empty((K, T), out.dtype), np.empty((K, T), out.dtype), np.zeros(K, out.dtype)
+        Z, b = empty_tile(K, T, out.dtype), np.zeros(K, out.dtype)
         absent = np.empty((0, 0), out.dtype)
         for index in range(first, last):
             i, start = index // tiles, index % tiles * T
@@ -68,10 +55,10 @@ def softmax_of_columns(logits: Any, n_chunks: int, out: Any) -> None:
             for k in range(K):
                 for r in range(n):
                     Z[k, r] = logits[i, k, start + r]
-            probabilities(Softmax(K), absent, start, n, b, Z, P)
+            probabilities(Softmax(K), absent, start, n, b, Z, Z)
             for k in range(K):
                 for r in range(n):
-                    out[i, k, start + r] = P[k, r]
+                    out[i, k, start + r] = Z[k, r]
 
 
 @kernel
@@ -81,17 +68,16 @@ def cross_entropy(logits: Any, labels: Any, n_chunks: int, totals: Any) -> None:
         first, last = _bounds(logits.shape[0], chunk, n_chunks)
         K = logits.shape[1]
         T = _tile_rows(K, logits.itemsize)
-        Z, b = np.empty((K, T), logits.dtype), np.zeros(K, logits.dtype)
+        Z, b = empty_tile(K, T, logits.dtype), np.zeros(K, logits.dtype)
         F, M = np.empty(T, logits.dtype), np.empty(T, logits.dtype)
-        absent = np.empty((0, 0), logits.dtype)
-        total = 0.0
+        absent, sums = np.empty((0, 0), logits.dtype), np.zeros(T)
         for start in range(first, last, T):
             n = min(T, last - start)
-            _gather(logits, start, n, Z)
+            take_rows(logits, start, n, Z)
             losses(Softmax(K), labels, absent, start, n, b, Z, F, M)
             for r in range(n):
-                total += F[r]
-        totals[chunk] = total
+                sums[r] += F[r]
+        totals[chunk] = sums.sum()
 
 
 @kernel
@@ -101,11 +87,11 @@ def cross_entropy_grad(logits: Any, labels: Any, n_chunks: int, factor: Any, out
         first, last = _bounds(logits.shape[0], chunk, n_chunks)
         K = logits.shape[1]
         T = _tile_rows(K, logits.itemsize)
-        Z, b = np.empty((K, T), logits.dtype), np.zeros(K, logits.dtype)
+        Z, b = empty_tile(K, T, logits.dtype), np.zeros(K, logits.dtype)
         F, M = np.empty(T, logits.dtype), np.empty(T, logits.dtype)
         absent = np.empty((0, 0), logits.dtype)
         for start in range(first, last, T):
             n = min(T, last - start)
-            _gather(logits, start, n, Z)
+            take_rows(logits, start, n, Z)
             losses(Softmax(K), labels, absent, start, n, b, Z, F, M)
-            _scatter(Z, start, n, factor, out)
+            put_rows(Z, n, factor, out, start)

@@ -54,7 +54,10 @@ def losses(loss: Any, y: Any, offset: Any, start: int, n: int, b: Any, Z: Any, F
 
 
 def probabilities(loss: Any, offset: Any, start: int, n: int, b: Any, Z: Any, P: Any) -> None:
-    """Turn margins ``Z`` (K, rows), intercepts and offset into probabilities ``P`` (n_classes, rows)."""
+    """Turn margins ``Z`` (K, rows), intercepts and offset into probabilities ``P`` (n_classes, rows).
+
+    With K > 1 ``P`` may be ``Z``.
+    """
     raise TypeError("probabilities is for compiled code, and no loss of this type has registered it")
 
 
@@ -74,13 +77,9 @@ class Rows:
         """Return ``z_k`` with its intercept, without offset."""
         return self.lanes.load(self.tile.Z.at(k, self.r)) + self.lanes.splat(self.tile.b.load(k))
 
-    def offset(self, k: Any) -> Vector:
-        """Return the offset of class ``k``, 0 where there is none."""
-        offset, builder, lanes = self.tile.offset, self.lanes.builder, self.lanes
-        total = Sum(lanes, lanes.zero)
-        with builder.if_then(builder.icmp_signed(">", offset.size(), i64(0))):
-            total.value = self._strided(offset, k)
-        return total.value
+    def shifted(self, z: Vector, k: Any) -> Vector:
+        """Return margins ``z`` of class ``k`` with their offset, where there is one."""
+        return z + self._strided(self.tile.offset, k) if self.tile.has_offset else z
 
     def codes(self) -> Vector:
         """Return the class codes."""
@@ -114,6 +113,8 @@ class Rows:
 class Tile:
     """The arguments of a formula inside generated code: arrays as `Pointer`, numbers as they are."""
 
+    has_offset: bool
+
     def __init__(self, context: Any, builder: Any, signature: Any, args: Any, names: str) -> None:
         kinds = dict(zip(names.split(), signature.args, strict=True))
         self.lanes = Lanes(context, builder, kinds["Z"].dtype)
@@ -137,8 +138,11 @@ def _compile(names: str, formula: Formula, signature: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         tile = Tile(context, builder, signature, args, names)
-        with tile.lanes.rows(tile.n) as (r, mask):
-            formula(tile, Rows(tile, r, mask))
+        # the formula twice, so that no inner loop asks whether there is an offset
+        with builder.if_else(builder.icmp_signed(">", tile.offset.size(), i64(0))) as branches:
+            for tile.has_offset, branch in zip((True, False), branches, strict=True):
+                with branch, tile.lanes.rows(tile.n) as (r, mask):
+                    formula(tile, Rows(tile, r, mask))
         return context.get_dummy_value()
 
     return signature, codegen
@@ -179,7 +183,7 @@ def _logistic_codes(tile: Any, rows: Rows) -> None:
     positive = rows.codes() > 0
     z = rows.margin(i64(0))
     rows.store(tile.M, where(positive, z, -z))
-    z = z + rows.offset(i64(0))
+    z = rows.shifted(z, i64(0))
     q, loss = _sigmoid_of_lead(where(positive, z, -z))
     rows.store(tile.F, loss)
     rows.store(tile.Z, where(positive, -q, q), i64(0))
@@ -190,7 +194,7 @@ def _logistic_soft(tile: Any, rows: Rows) -> None:
     y0, y1 = rows.label(i64(0)), rows.label(i64(1))
     z = rows.margin(i64(0))
     rows.store(tile.M, where(y1 > y0, z, -z))
-    z = z + rows.offset(i64(0))
+    z = rows.shifted(z, i64(0))
     (q, loss), (p, loss_negative) = _sigmoid_of_lead(z), _sigmoid_of_lead(-z)
     rows.store(tile.F, y0 * loss_negative + y1 * loss)
     rows.store(tile.Z, y0 * p - y1 * q, i64(0))
@@ -224,7 +228,7 @@ def _softmax_codes(tile: Any, rows: Rows) -> None:
         z = rows.margin(k)
         own.value = where(is_own, z, own.value)
         best_other.value = maximum(where(is_own, -np.inf, z), best_other.value)
-        z = z + rows.offset(k)
+        z = rows.shifted(z, k)
         own_shifted.value = where(is_own, z, own_shifted.value)
         largest.value = maximum(z, largest.value)
         rows.store(tile.Z, z, k)
@@ -240,9 +244,10 @@ def _softmax_codes(tile: Any, rows: Rows) -> None:
     own_term = exp(lead)
     total = others.value + own_term
     rows.store(tile.F, log1p(others.value + (own_term - 1.0)) - lead)
+    reciprocal = 1.0 / total
     with tile.classes() as k:
         e = where(_class_of(rows, y, k), -others.value, lanes.load(tile.Z.at(k, rows.r)))
-        rows.store(tile.Z, e / total, k)
+        rows.store(tile.Z, e * reciprocal, k)
 
 
 def _softmax_soft(tile: Any, rows: Rows) -> None:
@@ -256,7 +261,7 @@ def _softmax_soft(tile: Any, rows: Rows) -> None:
         best_other.value = maximum(where(likelier, lead.value, z), best_other.value)
         lead.value = where(likelier, z, lead.value)
         likeliest.value = where(likelier, label, likeliest.value)
-        z = z + rows.offset(k)
+        z = rows.shifted(z, k)
         largest.value = maximum(z, largest.value)
         rows.store(tile.Z, z, k)
     rows.store(tile.M, lead.value - best_other.value)
@@ -269,12 +274,13 @@ def _softmax_soft(tile: Any, rows: Rows) -> None:
         total.value = total.value + e
         rows.store(tile.Z, e, k)
     rows.store(tile.F, log(total.value) - linear.value)
+    reciprocal = 1.0 / total.value
     with tile.classes() as k:
-        rows.store(tile.Z, lanes.load(tile.Z.at(k, rows.r)) / total.value - rows.label(k), k)
+        rows.store(tile.Z, lanes.load(tile.Z.at(k, rows.r)) * reciprocal - rows.label(k), k)
 
 
 def _two_probabilities(tile: Any, rows: Rows) -> None:
-    z = rows.margin(i64(0)) + rows.offset(i64(0))
+    z = rows.shifted(rows.margin(i64(0)), i64(0))
     rows.store(tile.P, sigmoid(-z), i64(0))
     rows.store(tile.P, sigmoid(z), i64(1))
 
@@ -283,7 +289,7 @@ def _softmax_probabilities(tile: Any, rows: Rows) -> None:
     lanes = rows.lanes
     largest = Sum(lanes, lanes.constant(-np.inf))
     with tile.classes() as k:
-        z = rows.margin(k) + rows.offset(k)
+        z = rows.shifted(rows.margin(k), k)
         largest.value = maximum(z, largest.value)
         rows.store(tile.P, z, k)
     total = Sum(lanes, lanes.zero)
@@ -291,8 +297,9 @@ def _softmax_probabilities(tile: Any, rows: Rows) -> None:
         e = exp(lanes.load(tile.P.at(k, rows.r)) - largest.value)
         total.value = total.value + e
         rows.store(tile.P, e, k)
+    reciprocal = 1.0 / total.value
     with tile.classes() as k:
-        rows.store(tile.P, lanes.load(tile.P.at(k, rows.r)) / total.value, k)
+        rows.store(tile.P, lanes.load(tile.P.at(k, rows.r)) * reciprocal, k)
 
 
 _CODES = {

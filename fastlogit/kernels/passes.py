@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from fastlogit.kernels.jit import TILE_OPTIONS, kernel
 from fastlogit.kernels.jit import tile as compiled
 from fastlogit.kernels.losses import SMALLEST_MARGIN, losses, probabilities, weigh_and_sum
-from fastlogit.kernels.storage import accumulate, accumulate_squares, as_rows, margins, tile_rows
+from fastlogit.kernels.storage import accumulate, accumulate_moments, as_rows, margins, tile_rows
+from fastlogit.kernels.transpose import empty_tile, put_rows
 
 
 class Targets(NamedTuple):
@@ -58,7 +59,7 @@ def _empty_tile_impl(W: Any, rows: Any) -> Any:
         return np.empty(rows, W.dtype)
 
     def matrix(W: Any, rows: Any) -> Any:
-        return np.empty((W.shape[0], rows), W.dtype)
+        return empty_tile(W.shape[0], rows, W.dtype)
 
     return vector if W.ndim == 1 else matrix
 
@@ -114,11 +115,11 @@ def loss_grad(
         gradient[:] = 0.0
         for start in range(begin, end, T):
             n = min(T, end - start)
-            margins(storage, start, n, W, center, tile)
+            margins(storage, start, n, W, center, tile, 2)
             losses(loss, targets.y, targets.offset, start, n, b, Z, F, M)
             _class_factors(targets, start, n, factor)
             weigh_and_sum(targets.weight, factor, start, n, Z, F, M, sums)
-            accumulate(storage, start, n, tile, center, gradient)
+            accumulate(storage, start, n, tile, center, gradient, 2)
         for k in range(K + 3):
             totals[chunk, k] = sums[k].min() if k == K + SMALLEST_MARGIN else sums[k].sum()
 
@@ -142,8 +143,7 @@ def moments(storage: Any, targets: Any, shift: Any, first: int, last: int, n_chu
             S[:] = 1.0
             _class_factors(targets, start, n, factor)
             weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
-            accumulate(storage, start, n, S, shift, G[chunk, :1])
-            accumulate_squares(storage, start, n, S, shift, G[chunk, 1:])
+            accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
         totals[chunk, 0] = sums[0].sum()
 
 
@@ -159,13 +159,14 @@ def decision(
         Z = as_rows(tile)
         for start in range(begin, end, T):
             n = min(T, end - start)
-            margins(storage, start, n, W, center, tile)
+            margins(storage, start, n, W, center, tile, 1)
             for k in range(b.size):
                 for r in range(n):
-                    out[start - first + r, k] = Z[k, r] + b[k]
+                    Z[k, r] += b[k]
                 if offset.size:
                     for r in range(n):
-                        out[start - first + r, k] += offset[start + r, k]
+                        Z[k, r] += offset[start + r, k]
+            put_rows(Z, n, 1.0, out, start - first)
 
 
 @kernel
@@ -177,11 +178,10 @@ def predict_proba(
         begin, end = _bounds(first, last, chunk, n_chunks)
         T = tile_rows(storage, b.size)
         tile = _empty_tile(W, T)
-        Z, P = as_rows(tile), np.empty((out.shape[1], T), W.dtype)
+        Z = as_rows(tile)
+        P = np.empty((2, T), W.dtype) if b.size == 1 else Z
         for start in range(begin, end, T):
             n = min(T, end - start)
-            margins(storage, start, n, W, center, tile)
+            margins(storage, start, n, W, center, tile, 1)
             probabilities(loss, offset, start, n, b, Z, P)
-            for r in range(n):
-                for k in range(out.shape[1]):
-                    out[start - first + r, k] = P[k, r]
+            put_rows(P, n, 1.0, out, start - first)

@@ -7,6 +7,7 @@ float64, for 4 lanes or 16. The width is asked of the compilation target, never 
 what may be fused says `muladd`, what may be reordered keeps a vector of partial sums.
 """
 
+import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -237,6 +238,20 @@ class Lanes:
         function = self.function(f"{name}.{self.suffix}", self.reals, *[self.reals] * len(vectors))
         return Vector(self, self.builder.call(function, [v.value for v in vectors]))
 
+    @property
+    def has_scalef(self) -> bool:
+        """Whether the target multiplies by powers of two in one instruction."""
+        return register_bytes(self.context) == 64 and platform.machine().lower() in ("x86_64", "amd64")
+
+    def scalef(self, e: Vector, k: Vector) -> Vector:
+        """Return ``2^k e`` for whole k, rounded once, also to subnormal numbers and infinity."""
+        letter = "s" if self.compute.bitwidth == 32 else "d"
+        mask, mode = ir.IntType(self.count), ir.Constant(I32, 4)  # all lanes; the current rounding, to nearest
+        name = f"llvm.x86.avx512.mask.scalef.p{letter}.512"
+        function = self.function(name, self.reals, self.reals, self.reals, self.reals, mask, I32)
+        arguments = [e.value, k.value, self.zero.value, ir.Constant(mask, -1), mode]
+        return Vector(self, self.builder.call(function, arguments))
+
     def splat(self, scalar: Any) -> Vector:
         """Return a vector with a scalar of generated code in every lane."""
         vector = ir.VectorType(scalar.type, self.count)
@@ -284,9 +299,15 @@ class Lanes:
             value = self.builder.zext(value, self.integers)
         return Vector(self, value)
 
-    def store(self, vector: Vector, address: Any) -> None:
-        """Write the lanes to consecutive elements."""
-        self.builder.store(vector.value, self.builder.bitcast(address, vector.value.type.as_pointer()), align=1)
+    def store(self, vector: Vector, address: Any, mask: Vector | None = None) -> None:
+        """Write the lanes, of reals those of ``mask`` only, to consecutive elements."""
+        pointer = self.builder.bitcast(address, vector.value.type.as_pointer())
+        if mask is None:
+            self.builder.store(vector.value, pointer, align=1)
+            return
+        name = f"llvm.masked.store.{self.suffix}.p0"
+        function = self.function(name, ir.VoidType(), self.reals, pointer.type, I32, mask.value.type)
+        self.builder.call(function, [vector.value, pointer, ir.Constant(I32, 1), mask.value])
 
     def fold_float64(self, combine: Callable[[Vector, Vector], Vector], vector: Vector, address: Any) -> None:
         """``memory[address:] = combine(memory[address:], vector)``, memory being float64."""
@@ -322,6 +343,26 @@ class Lanes:
             ]
             distance *= 2
         return vectors[0]
+
+    def transposed(self, vectors: Sequence[Vector]) -> list[Vector]:
+        """Return the vectors of all first elements, of all second ones, ...; there are as many as lanes."""
+        vectors = list(vectors)
+        distance = 1
+        while distance < self.count:
+            lanes = range(self.count)
+            upper = [i + self.count - distance if i & distance else i for i in lanes]
+            lower = [i if i & distance else i + self.count + distance for i in lanes]
+            vectors = [
+                self._shuffle(vector, vectors[i ^ distance], lower if i & distance else upper)
+                for i, vector in enumerate(vectors)
+            ]
+            distance *= 2
+        return vectors
+
+    def interleaved(self, a: Vector, b: Vector) -> tuple[Vector, Vector]:
+        """Return ``a[0], b[0], a[1], b[1], ...`` in two vectors."""
+        order = [i // 2 + i % 2 * self.count for i in range(2 * self.count)]
+        return self._shuffle(a, b, order[: self.count]), self._shuffle(a, b, order[self.count :])
 
     def _shuffle(self, a: Vector, b: Vector, indices: Sequence[int]) -> Vector:
         mask = ir.Constant(ir.VectorType(I32, self.count), list(indices))

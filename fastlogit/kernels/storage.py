@@ -8,7 +8,8 @@ functions for its own type (`fastlogit.kernels.rows` and `columns` do), and give
 Conventions of all three: ``start`` and ``n`` are the tile's rows, n at most ``tile_rows``; ``W`` is (K, padded), or
 (padded,) where there is one margin a row, which compiles to less; ``Z`` and ``R`` are (K, rows) or (rows,) to match;
 ``center`` is (padded,). All are of the computing type and zero from n_features on, padded to a multiple of `PADDING`.
-``G`` is (K, padded) float64. ``Z`` may be written up to the next multiple of 16 rows.
+``G`` is (K, padded) float64. ``sweeps`` tells over how many sweeps of a tile the pass can spread its asking for the
+next tile: it is a hint, for the speed alone. ``Z`` may be written up to the next multiple of 16 rows.
 """
 
 from typing import Any
@@ -26,19 +27,19 @@ def _for_kernels(name: str) -> TypeError:
     return TypeError(f"{name} is for compiled code, and no storage of this type has registered it")
 
 
-def margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any) -> None:
+def margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
     """``Z[k, r] = sum_j (x[start + r, j] - center[j]) W[k, j]`` for r < n, with A = W and B = Z."""
     raise _for_kernels("margins")
 
 
-def accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any) -> None:
+def accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
     """``G[k, j] += sum_r R[k, r] (x[start + r, j] - center[j])`` over r < n, with A = R and B = G."""
     raise _for_kernels("accumulate")
 
 
-def accumulate_squares(storage: Any, start: int, n: int, A: Any, center: Any, B: Any) -> None:
-    """``G[k, j] += sum_r R[k, r] (x[start + r, j] - center[j])^2`` over r < n, with A = R and B = G."""
-    raise _for_kernels("accumulate_squares")
+def accumulate_moments(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
+    """``G[p, j] += sum_r s[r] (x[start + r, j] - center[j])^(p + 1)`` over r < n, p < 2, with A = s and B = G."""
+    raise _for_kernels("accumulate_moments")
 
 
 def tile_rows(storage: Any, K: int) -> int:

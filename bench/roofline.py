@@ -75,7 +75,9 @@ class Row:
             limits.append(max(read_s, subject.flops / (GEMM_SHARE * peak)))
             rates.append(subject.n_bytes / read_s)
             peaks.append(peak)
-        self.name, self.what, self.subject, self.dtype = name, what, subject, np.dtype(dtype)
+        # numbers only: a subject's run would keep its matrix alive
+        self.name, self.what, self.dtype = name, what, np.dtype(dtype)
+        self.n_bytes, self.flops = subject.n_bytes, subject.flops
         self.seconds, self.bandwidth, self.peak = (float(np.median(a)) for a in (seconds, rates, peaks))
         self.share = float(np.median(np.array(limits) / seconds))
         self.bound = (
@@ -86,12 +88,12 @@ class Row:
 
     @property
     def rate(self):
-        return self.subject.n_bytes / self.seconds
+        return self.n_bytes / self.seconds
 
     def line(self, N):
         return (
             f"| {self.what} | {self.name} | {self.rate / 1e9:.1f} | {self.bandwidth / 1e9:.1f} | "
-            f"{self.subject.flops / self.seconds / 1e9:.0f} | {self.seconds / N * 1e9:.2f} | {self.bound} | "
+            f"{self.flops / self.seconds / 1e9:.0f} | {self.seconds / N * 1e9:.2f} | {self.bound} | "
             f"{self.share:.2f} |"
         )
 
@@ -101,7 +103,7 @@ HEADER = (
 )
 
 
-def cases(only):
+def cases():
     """Yield (table, storage, dtype, K, D, bytes, passes)."""
     for dtype in ("float32", "float64"):
         for storage in ("rows", "columns"):
@@ -123,13 +125,14 @@ def cases(only):
 def measure(only):
     """Yield (table, row, N), printed as they come."""
     machine, table = Machine(), None
-    for name, storage, dtype, K, D, n_bytes, passes in cases(only):
+    for name, storage, dtype, K, D, n_bytes, passes in cases():
         if only and only not in f"{name} {storage} {dtype} K={K} D={D} {' '.join(passes)}":
             continue
         if name != table:
             table = name
             print(f"\n{name}\n{HEADER}", flush=True)
-        N = n_bytes // (D * np.dtype(dtype).itemsize)
+        # a power of two of rows would put all columns of a tile into the same few sets of every cache
+        N = n_bytes // (D * np.dtype(dtype).itemsize) - 37
         source = source_of(random_matrix(N, D, dtype, storage), storage, K)
         case = f"{storage} {dtype} D = {D}" + (f", K = {K}" if K > 1 else "")
         for what, subject in passes_of(source, K).items():
@@ -160,7 +163,7 @@ def chart(rows, path):
     figure, panels = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained", sharey=True)
     colors = {"logistic": "#4c78a8", "softmax": "#f58518", "many classes": "#54a24b", "narrow storage": "#b279a2"}
     for axes, dtype in zip(panels, (np.float32, np.float64), strict=True):
-        mine = [(t, r) for t, r, _ in rows if r.dtype == dtype and r.subject.flops and t in colors]
+        mine = [(t, r) for t, r, _ in rows if r.dtype == dtype and r.flops and t in colors]
         if not mine:
             continue
         bandwidth = np.median([r.bandwidth for _, r in mine]) / 1e9
@@ -173,8 +176,8 @@ def chart(rows, path):
                 points = [r for t, r in mine if t == table and r.name.startswith(storage)]
                 if points:
                     axes.scatter(
-                        [r.subject.flops / r.subject.n_bytes for r in points],
-                        [r.subject.flops / r.seconds / 1e9 for r in points],
+                        [r.flops / r.n_bytes for r in points],
+                        [r.flops / r.seconds / 1e9 for r in points],
                         s=18,
                         color=color,
                         marker=marker,

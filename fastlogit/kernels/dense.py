@@ -48,7 +48,9 @@ class View(ABC):
         self.x = Pointer(context, builder, kinds[0], args[0], contiguous=self.contiguous)
         self.center = Pointer(context, builder, kinds[6], args[6])
         self.start, self.n, self.n_features = args[1], args[2], self.x.shape[1]
-        self.ahead = builder.mul(self.n, self.x.strides[0])
+        # of many classes the first few ask for the next tile; the others would ask for it again
+        is_first = builder.icmp_signed("==", args[4], i64(0))
+        self.ahead = builder.select(is_first, builder.mul(self.n, self.x.strides[0]), i64(0))
         self.is_only_sweep = builder.icmp_signed("==", args[8], i64(1))
 
     @abstractmethod

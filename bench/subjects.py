@@ -7,9 +7,10 @@ import numpy as np
 from cases import STORAGES
 
 import fastlogit as fl
+from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.kernels.passes import Targets
-from fastlogit.prediction import decision_function, predict_proba, read_only
+from fastlogit.prediction import decision_function, predict_proba
 from fastlogit.sources.memory import MemorySource
 
 NONE, NO_OFFSET = np.empty(0), np.empty((0, 0))

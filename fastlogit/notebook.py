@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastlogit.kernels import logits as passes
-from fastlogit.kernels.jit import n_chunks
+from fastlogit.kernels.jit import n_chunks, read_only
 from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
-from fastlogit.prediction import predict_proba, read_only
+from fastlogit.prediction import predict_proba
 from fastlogit.sources.intake import as_codes, as_storage, memory_source
 
 Callback = Callable[[int, float], None]

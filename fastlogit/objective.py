@@ -1,12 +1,43 @@
 """The penalised objective as a function of one flat vector: what a solver minimises."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.scaling import Scaling
-from fastlogit.sources.protocol import Source, n_margins
+from fastlogit.sources.protocol import CurvatureSums, PassSums, Source, n_margins
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Point:
+    """The objective at a vector.
+
+    Attributes
+    ----------
+    x : ndarray (n,)
+        The vector.
+    value : float
+        ``F(x)``.
+    grad : ndarray (n,)
+        Its gradient.
+    smallest_margin : float
+        See `fastlogit.sources.protocol.PassSums`.
+    hess : ndarray (n, n) or None
+        Its Hessian, where it was asked for.
+    largest_norm : float
+        The largest ``||x~_i||``, ``x~ = ((x - center) / scale, 1)``, over rows of positive weight; known with ``hess``.
+    """
+
+    x: Array
+    value: float
+    grad: Array
+    smallest_margin: float
+    hess: Array | None = None
+    largest_norm: float = float("nan")
 
 
 @dataclass
@@ -25,6 +56,8 @@ class Objective:
         The coordinates: a preconditioner, it does not change the minimum (unless ``standardize``).
     C : float
         Inverse strength of the penalty, infinity for none.
+    sample : Source or None
+        Some rows, weighted so that they stand for all.
     n_passes : int
         Reads of X so far.
     """
@@ -34,6 +67,7 @@ class Objective:
     C: float = 1.0
     fit_intercept: bool = True
     standardize: bool = False
+    sample: Source | None = None
     n_passes: int = 0
 
     def __post_init__(self) -> None:
@@ -52,12 +86,95 @@ class Objective:
         """The shape of W: (n_features + 1, K)."""
         return self.source.n_features + 1, n_margins(self.source.n_classes)
 
-    def value_grad(self, u: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Return ``F(u)`` and its gradient; one read of X."""
-        U = u.reshape(self.shape)
-        sums = self.source.loss_grad(self.scaling.to_pass(U), self.scaling.center)
-        self.n_passes += 1
-        grad = self.scaling.grad_from_pass(sums.grad) + self._strength * U
+    @property
+    def strength(self) -> Array:
+        """The penalty's second derivative for each element of the flat vector."""
+        return np.repeat(self._strength, self.shape[1], axis=1).ravel()
+
+    def on_sample(self) -> "Objective | None":
+        """Return the same objective over the sample's rows alone."""
+        return None if self.sample is None else replace(self, source=self.sample, sample=None, n_passes=0)
+
+    def _grad(self, U: Array, grad: Array) -> Array:
+        grad = self.scaling.grad_from_pass(grad) + self._strength * U
         if not self.fit_intercept:
             grad[-1] = 0.0
-        return sums.loss_sum + 0.5 * float(np.sum(self._strength * U**2)), grad.ravel()
+        return grad.ravel()
+
+    def _point(self, x: Array, sums: PassSums, **more: Any) -> Point:
+        U = x.reshape(self.shape)
+        self.n_passes += 1
+        value = sums.loss_sum + self._penalty(U)
+        return Point(x, value, self._grad(U, sums.grad), sums.smallest_margin, **more)
+
+    def _penalty(self, U: Array) -> float:
+        return 0.5 * float(np.sum(self._strength * U**2))
+
+    def at(self, x: Array, dtype: Any = np.float64) -> Point:
+        """Return value and gradient at ``x``, computed in ``dtype``; one read of X."""
+        W = self.scaling.to_pass(x.reshape(self.shape))
+        return self._point(x, self.source.loss_grad(W, self.scaling.center, dtype))
+
+    def value_grad(self, x: Array) -> tuple[float, Array]:
+        """Return ``F(x)`` and its gradient, computed in the source's type; one read of X."""
+        point = self.at(x, self.source.dtype)
+        return point.value, point.grad
+
+    def curvature_at(self, x: Array, dtype: Any = np.float64) -> Point:
+        """Return value, gradient and Hessian at ``x``, the Hessian's products in ``dtype``; one read of X."""
+        scaling = self.scaling
+        sums = self.source.grad_hess(scaling.to_pass(x.reshape(self.shape)), scaling.center, scaling.scale, dtype)
+        return self._point(x, sums, hess=self._hess(sums), largest_norm=float(np.sqrt(sums.largest_square)))
+
+    def _hess(self, sums: CurvatureSums) -> Array:
+        """Return the Hessian in the order of the flat vector: the one place that knows it."""
+        size, K = self.shape
+        scale = np.append(self.scaling.scale, 1.0)
+        H = np.empty((size, K, size, K))
+        pairs = ((k, m) for k in range(K) for m in range(k, K))
+        for (k, m), block in zip(pairs, sums.hess / np.outer(scale, scale), strict=True):
+            H[:, k, :, m] = H[:, m, :, k] = block
+        if not self.fit_intercept:
+            H[-1] = H[:, :, -1] = 0.0
+            H[-1, range(K), -1, range(K)] = 1.0  # never moves: its gradient is 0
+        hess = H.reshape(size * K, size * K)
+        hess[np.diag_indices_from(hess)] += self.strength
+        return hess
+
+    def hess_vec(self, x: Array, v: Array) -> Array:
+        """Return the Hessian at ``x`` times ``v``, computed in the source's type; one read of X."""
+        U, V = x.reshape(self.shape), v.reshape(self.shape)
+        product = self.source.hess_vec(self.scaling.to_pass(U), self.scaling.to_pass(V), self.scaling.center)
+        self.n_passes += 1
+        return self._grad(V, product)
+
+    def values_along(self, x: Array, v: Array, steps: Array) -> Array:
+        """Return ``F(x + t v)`` for each t of ``steps``, computed in float64; one read of X."""
+        U, V = x.reshape(self.shape), v.reshape(self.shape)
+        scaling = self.scaling
+        losses = self.source.losses_along(scaling.to_pass(U), scaling.to_pass(V), scaling.center, steps, np.float64)
+        self.n_passes += 1
+        return np.asarray(losses + [self._penalty(U + t * V) for t in steps])
+
+    def mean_curvature(self, x: Array) -> tuple[Array, Array]:
+        """Return ``G = sum_i s_i x~_i x~_i'`` of the scaled columns, and the mean of ``diag(p) - p p'`` at ``x``.
+
+        Shapes (n_features + 1, n_features + 1) and (K, K); products of X in the source's type. Two reads of X.
+        """
+        gram, S = self.source.mean_curvature(self.scaling.to_pass(x.reshape(self.shape)), self.scaling.center)
+        self.n_passes += 2
+        scale = np.append(self.scaling.scale, 1.0)
+        gram = gram / np.outer(scale, scale)
+        if not self.fit_intercept:
+            gram[-1] = gram[:, -1] = 0.0
+            gram[-1, -1] = 1.0
+        return gram, S
+
+    def effective_rows(self) -> Array:
+        """Return how many rows tell of each column: ``(sum a)^2 / sum a^2`` with ``a = s (x - center)^2``.
+
+        One read of X.
+        """
+        sums = self.source.information(self.scaling.center)
+        self.n_passes += 1
+        return np.asarray(sums[0] ** 2 / np.where(sums[1] > 0.0, sums[1], 1.0))

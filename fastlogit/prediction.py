@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.kernels import passes
-from fastlogit.kernels.jit import n_chunks
+from fastlogit.kernels.jit import n_chunks, read_only
 from fastlogit.kernels.losses import Loss
 from fastlogit.kernels.storage import pack_coefficients
 
@@ -25,13 +25,6 @@ def parts(storage: Any, K: int, rows_per_part: int | None = None) -> list[tuple[
         products = max(1, 2 * n_features * K)
         rows_per_part = max(64, min(_PART_BYTES // row_bytes, _PART_PRODUCTS // products) // 64 * 64)
     return [(first, min(first + rows_per_part, n_samples)) for first in range(0, n_samples, rows_per_part)]
-
-
-def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a view that cannot be written: the one kind of array that kernels read."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 _NO_OFFSET = read_only(np.empty((0, 0)))

@@ -9,10 +9,10 @@ import numpy as np
 from toys import Deltas, TwoSources
 
 from fastlogit.kernels.columns import Columns
+from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.rows import Rows
-from fastlogit.prediction import read_only
 from fastlogit.sources.intake import computing_dtype
 from fastlogit.sources.memory import MemorySource
 

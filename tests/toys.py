@@ -7,8 +7,8 @@ from numba import types
 from numba.extending import overload
 
 from fastlogit.kernels import storage as protocol
+from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.passes import Targets
-from fastlogit.prediction import read_only
 from fastlogit.sources.memory import MemorySource
 
 
@@ -26,6 +26,9 @@ class Deltas(NamedTuple):
 
     shape = property(lambda self: self.delta.shape)
     dtype = property(lambda self: self.delta.dtype)
+
+    def take(self, rows):
+        return Deltas(self.base, read_only(self.delta[rows]))
 
 
 def _is_deltas(kind):
@@ -62,6 +65,16 @@ def _margins(storage, start, n, A, center, B, sweeps):
     return impl if _is_deltas(storage) else None
 
 
+@overload(protocol.take)
+def _take(storage, start, n, center, B):
+    def impl(storage, start, n, center, B):
+        for r in range(n):
+            for j in range(storage.base.size):
+                B[r, j] = storage.base[j] + storage.delta[start + r, j] - center[j]
+
+    return impl if _is_deltas(storage) else None
+
+
 @overload(protocol.tile_rows)
 def _tile_rows(storage, K):
     return (lambda storage, K: 32) if _is_deltas(storage) else None
@@ -86,8 +99,6 @@ class TwoSources:
 
         return cls(part(slice(None, cut)), part(slice(cut, None)))
 
-    def moments(self):
-        return self.first.moments() + self.second.moments()
-
-    def loss_grad(self, W, center):
-        return self.first.loss_grad(W, center) + self.second.loss_grad(W, center)
+    def __getattr__(self, name):
+        """Every pass returns sums."""
+        return lambda *args: getattr(self.first, name)(*args) + getattr(self.second, name)(*args)

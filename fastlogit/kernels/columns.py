@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fastlogit.kernels import storage as protocol
 from fastlogit.kernels.dense import View, dot, outer, register
-from fastlogit.kernels.jit import TILE_OPTIONS
-from fastlogit.kernels.simd import Vector, i64
+from fastlogit.kernels.jit import TILE_OPTIONS, read_only
+from fastlogit.kernels.simd import Pointer, Vector, i64, where
 
 # A tile's piece of every column stays in the second-level cache between the two sweeps. Pieces of less than 512 bytes
 # are read at 0.7 of the bandwidth: wide X takes larger tiles, which the third level keeps, and asks for the columns to
@@ -34,6 +34,13 @@ class Columns(NamedTuple):
     def dtype(self) -> np.dtype[Any]:
         """The stored type."""
         return self.X.dtype
+
+    def take(self, rows: NDArray[np.intp]) -> "Columns":
+        """Return a copy of some rows."""
+        X = np.empty((len(rows), self.X.shape[1]), self.X.dtype, order="F")
+        for column, out in zip(self.X.T, X.T, strict=True):
+            np.take(column, rows, out=out, mode="clip")  # "raise" would make a copy of `out`
+        return Columns(read_only(X))
 
 
 def is_columns(kind: Any) -> bool:
@@ -59,6 +66,22 @@ class ColumnView(View):
     def center_of(self, line: Any) -> Vector:
         """See `View.center_of`."""
         return self.lanes.splat(self.center.load(line))
+
+    def take(self, B: Pointer) -> None:
+        """See `View.take`: squares of a vector of rows by as many columns."""
+        lanes, builder = self.lanes, self.builder
+        last = builder.sub(self.n_lines, i64(1))
+        with lanes.loop(i64(0), self.n_along, lanes.count) as r, lanes.loop(i64(0), self.n_lines, lanes.count) as j:
+            columns = []
+            for i in range(lanes.count):
+                column = builder.add(j, i64(i))
+                inside = builder.icmp_signed("<=", column, last)
+                rows = builder.select(inside, builder.sub(self.n_along, r), i64(0))
+                mask, line = lanes.first(rows), lanes.smaller(column, last)
+                value = lanes.load(self.address(self.line(line), r), self.x.dtype, mask)
+                columns.append(where(mask, value - self.center_of(line), 0.0))
+            for i, row in enumerate(lanes.transposed(columns)):
+                lanes.store(row, B.at(builder.add(r, i64(i)), j))
 
     def prefetch_lines(self, addresses: Sequence[Any]) -> None:
         """See `View.prefetch_lines`."""

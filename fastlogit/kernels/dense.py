@@ -36,22 +36,27 @@ class View(ABC):
         How many lines the tile has, and how many elements each.
     ahead : IR integer
         How many bytes further on the next tile's element lies.
+    is_only_sweep : IR boolean
+        Whether no other sweep asks for the next tile.
     """
+
+    is_only_sweep: Any
 
     contiguous: int  # the axis of X along which a line runs
     may_be_short: bool  # whether a line may be a vector or less in more than the odd tile
     n_lines: Any
     n_along: Any
 
-    def __init__(self, context: Any, builder: Any, kinds: Any, args: Any, lanes: Lanes) -> None:
-        self.lanes, self.builder = lanes, builder
-        self.x = Pointer(context, builder, kinds[0], args[0], contiguous=self.contiguous)
-        self.center = Pointer(context, builder, kinds[6], args[6])
-        self.start, self.n, self.n_features = args[1], args[2], self.x.shape[1]
-        # of many classes the first few ask for the next tile; the others would ask for it again
-        is_first = builder.icmp_signed("==", args[4], i64(0))
-        self.ahead = builder.select(is_first, builder.mul(self.n, self.x.strides[0]), i64(0))
-        self.is_only_sweep = builder.icmp_signed("==", args[8], i64(1))
+    def __init__(self, lanes: Lanes, x: Pointer, center: Pointer, start: Any, n: Any) -> None:
+        self.lanes, self.builder, self.x, self.center = lanes, lanes.builder, x, center
+        self.start, self.n, self.n_features = start, n, x.shape[1]
+        self.ahead = self.builder.mul(n, x.strides[0])
+
+    def ask_for_next(self, k: Any, sweeps: Any) -> None:
+        """Let the sweep ask for the next tile as one of ``sweeps``; of many classes the first few ask for all."""
+        builder = self.builder
+        self.ahead = builder.select(builder.icmp_signed("==", k, i64(0)), self.ahead, i64(0))
+        self.is_only_sweep = builder.icmp_signed("==", sweeps, i64(1))
 
     @abstractmethod
     def line(self, line: Any) -> Any:
@@ -79,6 +84,10 @@ class View(ABC):
         with self.builder.if_then(self.is_only_sweep):
             for address in others:
                 self._ask(address, self.ahead, level=2)
+
+    @abstractmethod
+    def take(self, B: Pointer) -> None:
+        """``B[r, j] = x'[r, j]``; rows and columns up to the next multiple of a vector may be written."""
 
     @abstractmethod
     def prefetch_lines(self, addresses: Sequence[Any]) -> None:
@@ -231,7 +240,9 @@ def _micro_kernel(classes: range, view_type: type[View], multiply: Any, write_to
         kinds = signature.args
         lanes = Lanes(context, builder, kinds[3].dtype)
         A, B = Pointer(context, builder, kinds[3], args[3]), Pointer(context, builder, kinds[7], args[7])
-        view = view_type(context, builder, kinds, args, lanes)
+        x = Pointer(context, builder, kinds[0], args[0], contiguous=view_type.contiguous)
+        view = view_type(lanes, x, Pointer(context, builder, kinds[6], args[6]), args[1], args[2])
+        view.ask_for_next(args[4], args[8])
 
         def write(m: Any, place: Any, vector: Vector) -> None:
             (lanes.store if write_to == "Z" else lanes.add_to_float64)(vector, B.at(m, place))
@@ -277,8 +288,35 @@ def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumu
     ):
         _bind(function, owns, *(_micro_kernel(c, view, multiply, write_to, powers) for c in (range(1, 2), _MANY)))
 
+    taken = _taker(view)
+
+    @overload(protocol.take, jit_options=TILE_OPTIONS)
+    def take(storage: Any, start: Any, n: Any, center: Any, B: Any) -> Any:
+        def impl(storage: Any, start: Any, n: Any, center: Any, B: Any) -> Any:
+            taken(storage.X, start, n, center, B)
+
+        return impl if owns(storage) else None
+
 
 _MANY = range(1, CLASSES + 1)
+
+
+def _taker(view_type: type[View]) -> Any:
+    """Return an intrinsic ``f(X, start, n, center, B)`` that copies a tile as rows."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        lanes = Lanes(context, builder, kinds[4].dtype)
+        x = Pointer(context, builder, kinds[0], args[0], contiguous=view_type.contiguous)
+        view = view_type(lanes, x, Pointer(context, builder, kinds[3], args[3]), args[1], args[2])
+        view.take(Pointer(context, builder, kinds[4], args[4]))
+        return context.get_dummy_value()
+
+    @intrinsic
+    def taken(typingctx: Any, X: Any, start: Any, n: Any, center: Any, B: Any) -> Any:
+        return types.void(X, types.int64, types.int64, center, B), codegen
+
+    return taken
 
 
 def _bind(function: Any, owns: Callable[[Any], bool], one: Any, many: Any) -> None:

@@ -18,6 +18,7 @@ import numba
 from numba.core import config
 from numba.core.caching import FunctionCache
 from numba.extending import register_jitable
+from numpy.typing import NDArray
 
 # No fast-math: numba writes its flags into every instruction of a function, also those that an intrinsic made, and
 # reassociation deletes the exact reductions of `elementary`. What may be reordered or fused says so itself (`simd`).
@@ -172,6 +173,13 @@ def threads(n_threads: int | None) -> Iterator[None]:
         yield
     finally:
         numba.set_num_threads(before)
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written: the one kind of array that kernels read."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def n_chunks(n_rows: int, n_sums: int) -> int:

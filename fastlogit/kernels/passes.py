@@ -48,13 +48,13 @@ def _class_factor_impl(class_weight: Any, y: Any, row: Any) -> Any:
     return code if y.ndim == 1 else soft
 
 
-def _empty_tile(W: Any, rows: int) -> Any:
+def tile_for(W: Any, rows: int) -> Any:
     """Return the tile of margins that goes with ``W``: (rows,) or (K, rows)."""
-    raise TypeError("_empty_tile is for compiled code")
+    raise TypeError("tile_for is for compiled code")
 
 
-@overload(_empty_tile, jit_options=TILE_OPTIONS)
-def _empty_tile_impl(W: Any, rows: Any) -> Any:
+@overload(tile_for, jit_options=TILE_OPTIONS)
+def _tile_for(W: Any, rows: Any) -> Any:
     def vector(W: Any, rows: Any) -> Any:
         return np.empty(rows, W.dtype)
 
@@ -65,7 +65,7 @@ def _empty_tile_impl(W: Any, rows: Any) -> Any:
 
 
 @compiled
-def _class_factors(targets: Any, start: int, n: int, factor: Any) -> None:
+def class_factors(targets: Any, start: int, n: int, factor: Any) -> None:
     """Fill ``factor`` with the class weights of the tile's rows; without class weights it is empty."""
     if factor.size:
         for r in range(n):
@@ -73,7 +73,7 @@ def _class_factors(targets: Any, start: int, n: int, factor: Any) -> None:
 
 
 @compiled
-def _bounds(first: int, last: int, chunk: Any, n_chunks: int) -> Any:
+def bounds(first: int, last: int, chunk: Any, n_chunks: int) -> Any:
     """Return the rows of a chunk: whole tiles of 64 rows, so that only the last chunk ends within one."""
     blocks = (last - first + 63) // 64
     begin = first + 64 * (np.int64(chunk) * blocks // n_chunks)
@@ -102,10 +102,10 @@ def loss_grad(
     number of rows whose true class leads.
     """
     for chunk in prange(n_chunks):
-        begin, end = _bounds(first, last, chunk, n_chunks)
+        begin, end = bounds(first, last, chunk, n_chunks)
         K = b.size
         T = tile_rows(storage, K)
-        tile = _empty_tile(W, T)
+        tile = tile_for(W, T)
         Z = as_rows(tile)
         F, M = np.empty(T, W.dtype), np.empty(T, W.dtype)
         factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
@@ -117,7 +117,7 @@ def loss_grad(
             n = min(T, end - start)
             margins(storage, start, n, W, center, tile, 2)
             losses(loss, targets.y, targets.offset, start, n, b, Z, F, M)
-            _class_factors(targets, start, n, factor)
+            class_factors(targets, start, n, factor)
             weigh_and_sum(targets.weight, factor, start, n, Z, F, M, sums)
             accumulate(storage, start, n, tile, center, gradient, 2)
         for k in range(K + 3):
@@ -132,7 +132,7 @@ def moments(storage: Any, targets: Any, shift: Any, first: int, last: int, n_chu
     ``totals`` (n_chunks, 1) ``sum_i s_i``. Computed in float64, whatever the storage.
     """
     for chunk in prange(n_chunks):
-        begin, end = _bounds(first, last, chunk, n_chunks)
+        begin, end = bounds(first, last, chunk, n_chunks)
         T = tile_rows(storage, 1)
         S, F = np.empty(T), np.zeros(T)
         factor = np.empty(T if targets.class_weight.size else 0)
@@ -141,7 +141,7 @@ def moments(storage: Any, targets: Any, shift: Any, first: int, last: int, n_chu
         for start in range(begin, end, T):
             n = min(T, end - start)
             S[:] = 1.0
-            _class_factors(targets, start, n, factor)
+            class_factors(targets, start, n, factor)
             weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
             accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
         totals[chunk, 0] = sums[0].sum()
@@ -153,9 +153,9 @@ def decision(
 ) -> None:
     """Write the margins of rows ``first`` to ``last`` into rows 0 to ``last - first`` of ``out`` (rows, K)."""
     for chunk in prange(n_chunks):
-        begin, end = _bounds(first, last, chunk, n_chunks)
+        begin, end = bounds(first, last, chunk, n_chunks)
         T = tile_rows(storage, b.size)
-        tile = _empty_tile(W, T)
+        tile = tile_for(W, T)
         Z = as_rows(tile)
         for start in range(begin, end, T):
             n = min(T, end - start)
@@ -175,9 +175,9 @@ def predict_proba(
 ) -> None:
     """Write the class probabilities of rows ``first`` to ``last`` into ``out`` (rows, n_classes), from its row 0 on."""
     for chunk in prange(n_chunks):
-        begin, end = _bounds(first, last, chunk, n_chunks)
+        begin, end = bounds(first, last, chunk, n_chunks)
         T = tile_rows(storage, b.size)
-        tile = _empty_tile(W, T)
+        tile = tile_for(W, T)
         Z = as_rows(tile)
         P = np.empty((2, T), W.dtype) if b.size == 1 else Z
         for start in range(begin, end, T):

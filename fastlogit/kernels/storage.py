@@ -1,12 +1,12 @@
-"""What a pass asks of a storage: three sums over a tile of rows. Each storage answers by ``overload``.
+"""What a pass asks of a storage: sums over a tile of rows, and the tile itself. Each storage answers by ``overload``.
 
 A storage is a ``NamedTuple`` of arrays. A pass hands it a range of rows, coefficients and a centre; only the storage
-knows how X lies in memory, and it knows nothing of losses. To join, a storage registers an ``overload`` of the three
+knows how X lies in memory, and it knows nothing of losses. To join, a storage registers an ``overload`` of these
 functions for its own type (`fastlogit.kernels.rows` and `columns` do), and gives Python the attributes ``shape`` and
-``dtype``.
+``dtype`` and the method ``take(rows)``, a storage of some rows alone.
 
-Conventions of all three: ``start`` and ``n`` are the tile's rows, n at most ``tile_rows``; ``W`` is (K, padded), or
-(padded,) where there is one margin a row, which compiles to less; ``Z`` and ``R`` are (K, rows) or (rows,) to match;
+Conventions: ``start`` and ``n`` are the tile's rows, some ``tile_rows`` at a time being quickest; ``W`` is (K, padded),
+or (padded,) where there is one margin a row, which compiles to less; ``Z`` and ``R`` are (K, rows) or (rows,) to match;
 ``center`` is (padded,). All are of the computing type and zero from n_features on, padded to a multiple of `PADDING`.
 ``G`` is (K, padded) float64. ``sweeps`` tells over how many sweeps of a tile the pass can spread its asking for the
 next tile: it is a hint, for the speed alone. ``Z`` may be written up to the next multiple of 16 rows.
@@ -40,6 +40,14 @@ def accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sw
 def accumulate_moments(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
     """``G[p, j] += sum_r s[r] (x[start + r, j] - center[j])^(p + 1)`` over r < n, p < 2, with A = s and B = G."""
     raise _for_kernels("accumulate_moments")
+
+
+def take(storage: Any, start: int, n: int, center: Any, B: Any) -> None:
+    """``B[r, j] = x[start + r, j] - center[j]`` for r < n and j < n_features.
+
+    ``B`` (rows, padded) may be written up to the next multiple of 16 rows, and with zeros up to that of columns.
+    """
+    raise _for_kernels("take")
 
 
 def tile_rows(storage: Any, K: int) -> int:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastlogit.kernels.columns import Columns
+from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.rows import Rows
-from fastlogit.prediction import read_only
 from fastlogit.sources.memory import MemorySource
 
 

@@ -5,15 +5,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels import passes
-from fastlogit.kernels.jit import n_chunks
-from fastlogit.kernels.losses import LOSS, N_CORRECT, SMALLEST_MARGIN, Loss
+from fastlogit.kernels import curvature, passes, survey
+from fastlogit.kernels.jit import n_chunks, read_only
+from fastlogit.kernels.losses import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic, Loss
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.storage import pack, pack_coefficients
-from fastlogit.prediction import decision_function, parts
-from fastlogit.sources.protocol import Moments, PassSums, add_up, n_margins
+from fastlogit.prediction import decision_function, parts, predict_proba
+from fastlogit.sources.protocol import CurvatureSums, Moments, PassSums, add_up, n_margins
 
+_NONE = np.empty((0, 0))
 _SHIFT_ROWS = 256
+_ROUGH_ROWS = 4096
+# A row lies far out from 8 times the mean square of standardised rows on: Gaussian rows never do, one in eight at most.
+_FAR = 8.0
+
+
+class FarRows:
+    """The rows that lie farthest out, at most ``most`` of them."""
+
+    def __init__(self, limit: float, most: int) -> None:
+        self.limit, self._most = limit, most
+        self.rows, self._squares = np.empty(0, np.int64), np.empty(0)
+
+    def add(self, rows: NDArray[np.int64], squares: NDArray[np.float64]) -> None:
+        """Add rows that are farther out than ``limit``; it rises where there are too many."""
+        self.rows, self._squares = np.append(self.rows, rows), np.append(self._squares, squares)
+        if len(self.rows) > self._most:
+            farthest = np.argsort(-self._squares, kind="stable")[: self._most]
+            self.rows, self._squares = self.rows[farthest], self._squares[farthest]
+            self.limit = float(self._squares.min()) if self._most else np.inf
+
+
+def _starts(first: int, last: int, chunks: int) -> NDArray[np.int64]:
+    """Return where each chunk begins, counted from ``first``; see `fastlogit.kernels.passes.bounds`."""
+    blocks = -(-(last - first) // 64)
+    return 64 * (np.arange(chunks) * blocks // chunks)
+
+
+def _pieces(values: NDArray[Any], starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+    return np.concatenate([values[a : a + n] for a, n in zip(starts, counts, strict=True)])
 
 
 class MemorySource:
@@ -58,12 +88,17 @@ class MemorySource:
         chunks = n_chunks(last - first, 2 * packed.size)
         sums, weights = np.empty((chunks, 2, packed.size)), np.empty((chunks, 1))
         passes.moments(self.storage, self.targets, packed, first, last, chunks, sums, weights)
+        return self._moments_from(last - first, shift, sums, weights)
+
+    def _moments_from(
+        self, n_samples: int, shift: NDArray[np.float64], sums: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> Moments:
         weight = float(weights.sum())
         if weight == 0.0:
-            return Moments(last - first, 0.0, np.zeros_like(shift), np.zeros_like(shift))
+            return Moments(n_samples, 0.0, np.zeros_like(shift), np.zeros_like(shift))
         with np.errstate(invalid="ignore", over="ignore"):  # reported by row and column, not by NumPy
             step, squares = sums.sum(axis=0)[:, : self.n_features]
-            return Moments(last - first, weight, shift + step / weight, np.maximum(squares - step**2 / weight, 0.0))
+            return Moments(n_samples, weight, shift + step / weight, np.maximum(squares - step**2 / weight, 0.0))
 
     def _raise_not_finite(self, moments: Moments) -> None:
         zero = np.zeros(self.n_features)
@@ -83,24 +118,199 @@ class MemorySource:
             f"X has values in column {column} whose squares overflow float64 (about 1e154 and more): rescale the column"
         )
 
-    def loss_grad(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> PassSums:
+    def survey(self, n: int, seed: int) -> tuple[Moments, "MemorySource"]:
+        """See `fastlogit.sources.protocol.Source.survey`. Memory: the sample, and an index for each row of a part."""
+        first, last = self._parts[0]
+        rough = self._shifted_moments(first, min(first + _ROUGH_ROWS, last), np.zeros(self.n_features))
+        spread = np.sqrt(rough.variance)
+        inverse_scale = pack(np.where(spread > 0.0, 1.0 / np.where(spread > 0.0, spread, 1.0), 0.0), self.dtype)
+        far = FarRows(_FAR * self.n_features, n // 4)
+        moments: Moments = add_up(
+            self._survey_of(first, last, rough.mean, inverse_scale, far) for first, last in self._parts
+        )
+        if not np.isfinite(moments.squares).all():
+            self._raise_not_finite(moments)
+        return moments, self._sample(n, seed, np.sort(far.rows))
+
+    def _survey_of(
+        self, first: int, last: int, shift: NDArray[np.float64], inverse_scale: NDArray[Any], far: FarRows
+    ) -> Moments:
+        packed = pack(shift, np.float64)
+        chunks = n_chunks(last - first, 2 * packed.size)
+        sums, weights = np.empty((chunks, 2, packed.size)), np.empty((chunks, 1))
+        rows, squares, counts = np.empty(last - first, np.int64), np.empty(last - first), np.empty(chunks, np.int64)
+        survey.survey(
+            *(self.storage, self.targets, packed, inverse_scale, far.limit, first, last, chunks),
+            *(sums, weights, squares, rows, counts),
+        )
+        starts = _starts(first, last, chunks)
+        far.add(_pieces(rows, starts, counts), _pieces(squares, starts, counts))
+        return self._moments_from(last - first, shift, sums, weights)
+
+    def _sample(self, n: int, seed: int, far: NDArray[np.int64]) -> "MemorySource":
+        """Return the rows ``far`` and others drawn by class, with weights that make them stand for all rows."""
+        y = self.targets.y
+        strata = self.n_classes if y.ndim == 1 else 1
+        class_of = y if y.ndim == 1 else np.zeros(self.n_samples, np.uint8)
+        chunks = n_chunks(self.n_samples, strata)
+        counts = np.empty((chunks, strata), np.int64)
+        survey.count_strata(y, chunks, counts)
+        total = counts.sum(axis=0)
+        rate = np.minimum(1.0, np.maximum(n / self.n_samples, n / (2 * strata) / np.maximum(total, 1)))
+        limits = np.minimum(rate * 2.0**64, 2.0**64 - 2048.0).astype(np.uint64)
+        drawn = np.concatenate([self._draw(limits, seed, first, last) for first, last in self._parts])
+        drawn = np.setdiff1d(drawn, far, assume_unique=True)
+        rest = total - np.bincount(class_of[far], minlength=strata)
+        share = rest / np.maximum(np.bincount(class_of[drawn], minlength=strata), 1)
+        rows = np.concatenate([far, drawn])
+        weight = np.concatenate([np.ones(len(far)), share[class_of[drawn]]])
+        if self.targets.weight.size:
+            weight *= self.targets.weight[rows]
+        order = np.argsort(rows)
+        rows, weight = rows[order], weight[order]
+        offset = self.targets.offset[rows] if self.targets.offset.size else self.targets.offset
+        targets = Targets(*(read_only(a) for a in (y[rows], weight, self.targets.class_weight, offset)))
+        return MemorySource(self.storage.take(rows), targets, self.loss, self.dtype)
+
+    def _draw(self, limits: NDArray[np.uint64], seed: int, first: int, last: int) -> NDArray[np.int64]:
+        chunks = n_chunks(last - first, 1)
+        rows, counts = np.empty(last - first, np.int64), np.empty(chunks, np.int64)
+        survey.draw(self.targets.y, limits, np.uint64(seed), first, last, chunks, rows, counts)
+        return _pieces(rows, _starts(first, last, chunks), counts)
+
+    def loss_grad(self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None) -> PassSums:
         """See `fastlogit.sources.protocol.Source.loss_grad`."""
-        packed = pack_coefficients(W, center, self.dtype)
+        packed = pack_coefficients(W, center, dtype or self.dtype)
         sums: PassSums = add_up(self._loss_grad_of(first, last, *packed) for first, last in self._parts)
         return sums
 
     def _loss_grad_of(self, first: int, last: int, W: Any, b: Any, center: Any) -> PassSums:
-        K, D = b.size, self.n_features
+        K = b.size
         chunks = n_chunks(last - first, K * center.size)
         G, totals = np.empty((chunks, K, center.size)), np.empty((chunks, K + 3))
         passes.loss_grad(self.storage, self.targets, self.loss, W, b, center, first, last, chunks, G, totals)
-        grad = np.empty((D + 1, K))
-        grad[:D] = G.sum(axis=0)[:, :D].T
-        grad[D] = totals[:, :K].sum(axis=0)
+        return PassSums(*self._sums(G, totals, K))
+
+    def _gradient(self, G: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return chunks' sums over rows, and over residuals, as a gradient of the shape of W."""
+        return np.vstack([G.sum(axis=0)[:, : self.n_features].T, totals.sum(axis=0)])
+
+    def _sums(
+        self, G: NDArray[np.float64], totals: NDArray[np.float64], K: int
+    ) -> tuple[float, NDArray[np.float64], float, int]:
+        """Return the fields of `PassSums` from the sums of chunks."""
         soft = self.targets.y.ndim == 2
-        return PassSums(
-            loss_sum=float(totals[:, K + LOSS].sum()),
-            grad=grad,
-            smallest_margin=-np.inf if soft else float(totals[:, K + SMALLEST_MARGIN].min()),
-            n_correct=int(totals[:, K + N_CORRECT].sum()),
+        return (
+            float(totals[:, K + LOSS].sum()),
+            self._gradient(G, totals[:, :K]),
+            -np.inf if soft else float(totals[:, K + SMALLEST_MARGIN].min()),
+            int(totals[:, K + N_CORRECT].sum()),
         )
+
+    def grad_hess(
+        self,
+        W: NDArray[np.float64],
+        center: NDArray[np.float64],
+        scale: NDArray[np.float64],
+        dtype: Any = np.float64,
+    ) -> CurvatureSums:
+        """See `fastlogit.sources.protocol.Source.grad_hess`."""
+        inverse_scale = pack(np.append(1.0 / scale, 1.0), dtype)
+        packed = pack_coefficients(W, center, np.float64)
+        sums: CurvatureSums = add_up(
+            self._grad_hess_of(first, last, *packed, inverse_scale) for first, last in self._parts
+        )
+        return sums
+
+    def _grad_hess_of(self, first: int, last: int, W: Any, b: Any, center: Any, inverse_scale: Any) -> CurvatureSums:
+        K, size = b.size, inverse_scale.size
+        blocks = K * (K + 1) // 2
+        chunks = n_chunks(last - first, blocks * size * size)
+        G, totals = np.empty((chunks, K, center.size)), np.empty((chunks, K + 4))
+        H = np.empty((chunks, blocks, size, size))
+        rows = (self.n_features, first, last, chunks)
+        curvature.grad_hess(self.storage, self.targets, self.loss, W, b, center, inverse_scale, *rows, G, totals, H)
+        upper = np.triu(H.sum(axis=0)[:, : self.n_features + 1, : self.n_features + 1])
+        return CurvatureSums(
+            *self._sums(G, totals, K),
+            hess=upper + np.triu(upper, 1).transpose(0, 2, 1),
+            largest_square=float(totals[:, K + 3].max()),
+        )
+
+    def hess_vec(
+        self, W: NDArray[np.float64], V: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None
+    ) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.hess_vec`."""
+        packed = pack_coefficients(np.hstack([W, V]), center, dtype or self.dtype)
+        product: NDArray[np.float64] = add_up(self._hess_vec_of(first, last, *packed) for first, last in self._parts)
+        return product
+
+    def _hess_vec_of(self, first: int, last: int, W: Any, b: Any, center: Any) -> NDArray[np.float64]:
+        K = b.size // 2
+        chunks = n_chunks(last - first, K * center.size)
+        G, totals = np.empty((chunks, K, center.size)), np.empty((chunks, K))
+        curvature.hess_vec(self.storage, self.targets, self.loss, W, b, center, first, last, chunks, G, totals)
+        return self._gradient(G, totals)
+
+    def losses_along(
+        self,
+        W: NDArray[np.float64],
+        V: NDArray[np.float64],
+        center: NDArray[np.float64],
+        steps: NDArray[np.float64],
+        dtype: Any = None,
+    ) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.losses_along`."""
+        dtype = np.dtype(dtype or self.dtype)
+        packed = pack_coefficients(np.hstack([W, V]), center, dtype)
+        at = steps.astype(dtype)
+        losses: NDArray[np.float64] = add_up(
+            self._losses_along_of(first, last, *packed, at) for first, last in self._parts
+        )
+        return losses
+
+    def _losses_along_of(self, first: int, last: int, W: Any, b: Any, center: Any, steps: Any) -> NDArray[np.float64]:
+        chunks = n_chunks(last - first, steps.size)
+        totals = np.empty((chunks, steps.size))
+        curvature.losses_along(self.storage, self.targets, self.loss, W, b, center, steps, first, last, chunks, totals)
+        sums: NDArray[np.float64] = totals.sum(axis=0)
+        return sums
+
+    def information(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.information`."""
+        packed = pack(center, np.float64)
+        sums: NDArray[np.float64] = add_up(self._information_of(first, last, packed) for first, last in self._parts)
+        return sums
+
+    def _information_of(self, first: int, last: int, center: NDArray[np.float64]) -> NDArray[np.float64]:
+        chunks = n_chunks(last - first, 2 * center.size)
+        sums = np.empty((chunks, 2, center.size))
+        survey.information(self.storage, self.targets, center, first, last, chunks, sums)
+        total: NDArray[np.float64] = sums.sum(axis=0)[:, : self.n_features]
+        return total
+
+    def mean_curvature(
+        self, W: NDArray[np.float64], center: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `fastlogit.sources.protocol.Source.mean_curvature`. Memory: the probabilities of all rows.
+
+        The Gram matrix is four times the Hessian of the logistic loss at 0, of whatever labels.
+        """
+        weight = self._row_weights()
+        unlabelled = Targets(*(read_only(a) for a in (np.zeros(self.n_samples, np.uint8), weight, np.empty(0), _NONE)))
+        plain = MemorySource(self.storage, unlabelled, Logistic(), self.dtype)
+        zero, ones = np.zeros((self.n_features + 1, 1)), np.ones(self.n_features)
+        gram = 4.0 * plain.grad_hess(zero, center, ones, self.dtype).hess[0]
+        P = predict_proba(self.storage, self.loss, W, center, self.dtype, self.targets.offset).astype(np.float64)
+        P = P[:, -n_margins(self.n_classes) :]
+        weighted = P * weight[:, None]
+        return gram, (np.diag(weighted.sum(axis=0)) - P.T @ weighted) / weight.sum()
+
+    def _row_weights(self) -> NDArray[np.float64]:
+        """Return sample weights times class weights."""
+        targets, weight = self.targets, np.ones(self.n_samples)
+        if targets.weight.size:
+            weight *= targets.weight
+        if targets.class_weight.size:
+            weight *= targets.class_weight[targets.y]
+        return weight

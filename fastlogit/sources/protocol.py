@@ -62,6 +62,35 @@ class PassSums:
 
 
 @dataclass(frozen=True)
+class CurvatureSums(PassSums):
+    """What a read returns that takes the Hessian with it.
+
+    Attributes
+    ----------
+    hess : ndarray (K (K + 1) / 2, n_features + 1, n_features + 1)
+        The Hessian's blocks of classes k <= l, in that order, each symmetric: ``sum_i s_i c_kl x~_i x~_i'`` with
+        ``x~ = (x - center, 1)`` and ``c_kl = p_k (delta_kl - p_l)``, for two classes ``p (1 - p)``.
+    largest_square : float
+        The largest ``||x~||^2``, each column in units of its scale, over rows of positive weight.
+    """
+
+    hess: NDArray[np.float64]
+    largest_square: float
+
+    def __add__(self, other: PassSums) -> "CurvatureSums":
+        assert isinstance(other, CurvatureSums)
+        first = super().__add__(other)
+        return CurvatureSums(
+            first.loss_sum,
+            first.grad,
+            first.smallest_margin,
+            first.n_correct,
+            self.hess + other.hess,
+            max(self.largest_square, other.largest_square),
+        )
+
+
+@dataclass(frozen=True)
 class Moments:
     """Weighted moments of the columns.
 
@@ -126,8 +155,53 @@ class Source(Protocol):
             If X has NaN or infinity: the message names row and column.
         """
 
-    def loss_grad(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> PassSums:
-        """Return loss and gradient at ``W``; one read of X."""
+    def survey(self, n: int, seed: int) -> "tuple[Moments, Source]":
+        """Return the moments and a weighted sample of about ``n`` rows, in memory; one read of X.
+
+        The sample keeps up to n / 4 rows that lie far out, each for itself, and draws others by a hash of their index,
+        class by class, at least n / (2 n_classes) of each class where there are as many.
+        """
+
+    def loss_grad(self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None) -> PassSums:
+        """Return loss and gradient at ``W``, computed in ``dtype`` (by default the source's); one read of X."""
+
+    def grad_hess(
+        self,
+        W: NDArray[np.float64],
+        center: NDArray[np.float64],
+        scale: NDArray[np.float64],
+        dtype: Any = np.float64,
+    ) -> CurvatureSums:
+        """Return loss, gradient and Hessian at ``W``; one read of X.
+
+        Loss and gradient are computed in float64, the products of the Hessian in ``dtype`` and added in float64.
+        """
+
+    def hess_vec(
+        self, W: NDArray[np.float64], V: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None
+    ) -> NDArray[np.float64]:
+        """Return the Hessian of the loss at ``W`` times ``V``, both of shape W; one read of X."""
+
+    def losses_along(
+        self,
+        W: NDArray[np.float64],
+        V: NDArray[np.float64],
+        center: NDArray[np.float64],
+        steps: NDArray[np.float64],
+        dtype: Any = None,
+    ) -> NDArray[np.float64]:
+        """Return ``sum_i s_i loss_i`` at ``W + t V`` for each t of ``steps``; one read of X."""
+
+    def mean_curvature(
+        self, W: NDArray[np.float64], center: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``sum_i s_i x~_i x~_i'`` and ``sum_i s_i (diag(p_i) - p_i p_i') / sum_i s_i``; two reads of X."""
+
+    def information(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ``sum_i a_ij`` and ``sum_i a_ij^2`` with ``a_ij = s_i (x_ij - center_j)^2``; one read of X.
+
+        Shape (2, n_features). Where a few rows hold most of a column's sum, little is known of its coefficient.
+        """
 
 
 def n_margins(n_classes: int) -> int:

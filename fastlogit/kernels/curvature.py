@@ -1,0 +1,203 @@
+"""Passes of second order: Hessians, Hessians times a direction, and losses along one, each in one read of X.
+
+With ``c_kl = s p_k (delta_kl - p_l)`` the Hessian's block of classes k and l is ``sum_i c_kl x~_i x~_i'``, where
+``x~ = (x - center, 1)``; with two classes there is one block, ``c = s p (1 - p)``.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from fastlogit.kernels.gram import add_gram, row_squares, scale_rows
+from fastlogit.kernels.jit import kernel
+from fastlogit.kernels.jit import tile as compiled
+from fastlogit.kernels.losses import LOSS, SMALLEST_MARGIN, losses, probabilities, weigh_and_sum
+from fastlogit.kernels.passes import bounds, class_factors, tile_for
+from fastlogit.kernels.storage import accumulate, as_rows, margins, take
+
+HESS_ROWS = 128
+VECTOR_ROWS = 64
+
+
+@compiled
+def _curvature(P: Any, s: Any, k: int, m: int, K: int, n: int, c: Any) -> None:
+    """``c[r] = s[r] p_k (delta_km - p_m)``."""
+    for r in range(n):
+        if K == 1:
+            c[r] = s[r] * P[0, r] * P[1, r]
+        elif k == m:
+            c[r] = s[r] * P[k, r] * (1.0 - P[k, r])
+        else:
+            c[r] = -s[r] * P[k, r] * P[m, r]
+
+
+@kernel
+def grad_hess(
+    storage: Any,
+    targets: Any,
+    loss: Any,
+    W: Any,
+    b: Any,
+    center: Any,
+    inverse_scale: Any,
+    n_features: int,
+    first: int,
+    last: int,
+    n_chunks: int,
+    G: Any,
+    totals: Any,
+    H: Any,
+) -> None:
+    """Loss, gradient and Hessian of rows ``first`` to ``last``, in one read.
+
+    ``G`` and ``totals`` (n_chunks, K + 4) as in `fastlogit.kernels.passes.loss_grad`, the last total being the largest
+    ``||x~ * inverse_scale||^2`` over rows of positive weight. ``H`` (n_chunks, K (K + 1) / 2, size, size) float64
+    receives the blocks of classes k <= l, in that order, upper triangles, the intercept in row and column n_features.
+    ``inverse_scale`` (size,), size being n_features + 1 padded, is of the type that the Hessian's products are
+    computed in.
+    """
+    for chunk in prange(n_chunks):
+        begin, end = bounds(first, last, chunk, n_chunks)
+        K, T = b.size, HESS_ROWS
+        tile = tile_for(W, T)
+        Z = as_rows(tile)
+        P = np.empty((loss.n_classes, T), W.dtype)
+        F, M, c = np.empty(T, W.dtype), np.empty(T, W.dtype), np.empty(T)
+        factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+        sums = np.zeros((K + 3, 16))
+        sums[K + SMALLEST_MARGIN] = np.inf
+        B = np.zeros((T, inverse_scale.size), inverse_scale.dtype)
+        Q = np.zeros((T, inverse_scale.size), inverse_scale.dtype)
+        square = np.empty(T, inverse_scale.dtype)
+        center_of_tile = center.astype(inverse_scale.dtype)
+        gradient = G[chunk]
+        gradient[:] = 0.0
+        H[chunk] = 0.0
+        largest = 0.0
+        for start in range(begin, end, T):
+            n = min(T, end - start)
+            margins(storage, start, n, W, center, tile, 2)
+            probabilities(loss, targets.offset, start, n, b, Z, P)
+            losses(loss, targets.y, targets.offset, start, n, b, Z, F, M)
+            class_factors(targets, start, n, factor)
+            weigh_and_sum(targets.weight, factor, start, n, Z, F, M, sums)
+            accumulate(storage, start, n, tile, center, gradient, 2)
+            take(storage, start, n, center_of_tile, B)
+            B[:, n_features] = 1.0
+            row_squares(B, inverse_scale, n, square)
+            for r in range(n):
+                if F[r] > 0.0:
+                    largest = max(largest, square[r])
+            block = 0
+            for k in range(K):
+                for m in range(k, K):
+                    _curvature(P, F, k, m, K, n, c)
+                    scale_rows(B, c, n, Q)
+                    add_gram(B, Q, n, H[chunk, block])
+                    block += 1
+        for k in range(K + 3):
+            totals[chunk, k] = sums[k].min() if k == K + SMALLEST_MARGIN else sums[k].sum()
+        totals[chunk, K + 3] = largest
+
+
+@compiled
+def _weights(targets: Any, start: int, n: int, factor: Any, s: Any) -> None:
+    """Fill ``s`` with the weights of the tile's rows."""
+    class_factors(targets, start, n, factor)
+    for r in range(n):
+        s[r] = 1.0
+        if targets.weight.size:
+            s[r] *= targets.weight[start + r]
+        if factor.size:
+            s[r] *= factor[r]
+
+
+@kernel
+def hess_vec(
+    storage: Any,
+    targets: Any,
+    loss: Any,
+    W: Any,
+    b: Any,
+    center: Any,
+    first: int,
+    last: int,
+    n_chunks: int,
+    G: Any,
+    totals: Any,
+) -> None:
+    """Multiply the Hessian at W by V, over rows ``first`` to ``last``, in one read.
+
+    ``W`` (2 K, padded) and ``b`` (2 K,) hold the coefficients, then the direction. ``G`` (n_chunks, K, padded) float64
+    receives each chunk's ``sum_i s_i r_i (x_i - center)`` with ``r_k = p_k (v_k - sum_l p_l v_l)``, v being the margins
+    of the direction; ``totals`` (n_chunks, K) its ``sum_i s_i r_i``.
+    """
+    for chunk in prange(n_chunks):
+        begin, end = bounds(first, last, chunk, n_chunks)
+        K, T = b.size // 2, VECTOR_ROWS
+        Z, P = tile_for(W, T), np.empty((loss.n_classes, T), W.dtype)
+        s, mean = np.empty(T, W.dtype), np.empty(T, W.dtype)
+        zero = W.dtype.type(0.0)
+        factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+        gradient = G[chunk]
+        gradient[:] = 0.0
+        totals[chunk] = 0.0
+        for start in range(begin, end, T):
+            n = min(T, end - start)
+            margins(storage, start, n, W, center, Z, 2)
+            probabilities(loss, targets.offset, start, n, b, Z[:K], P)
+            _weights(targets, start, n, factor, s)
+            mean[:] = 0.0
+            for k in range(P.shape[0] - K, P.shape[0]):
+                v = k - P.shape[0] + 2 * K
+                for r in range(n):
+                    mean[r] += P[k, r] * (Z[v, r] + b[v])
+            for k in range(K):
+                p = P.shape[0] - K + k
+                total = 0.0
+                for r in range(n):
+                    residual = P[p, r] * (Z[K + k, r] + b[K + k] - mean[r])
+                    Z[k, r] = residual * s[r] if s[r] > 0.0 else zero
+                    total += Z[k, r]
+                totals[chunk, k] += total
+            accumulate(storage, start, n, Z[:K], center, gradient, 2)
+
+
+@kernel
+def losses_along(
+    storage: Any,
+    targets: Any,
+    loss: Any,
+    W: Any,
+    b: Any,
+    center: Any,
+    steps: Any,
+    first: int,
+    last: int,
+    n_chunks: int,
+    totals: Any,
+) -> None:
+    """Losses at ``W + t V`` for each t of ``steps``, over rows ``first`` to ``last``, in one read.
+
+    ``W`` and ``b`` as in `hess_vec`; ``totals`` (n_chunks, len(steps)).
+    """
+    for chunk in prange(n_chunks):
+        begin, end = bounds(first, last, chunk, n_chunks)
+        K, T = b.size // 2, VECTOR_ROWS
+        Z, at = tile_for(W, T), np.zeros((K, T), W.dtype)
+        F, M = np.empty(T, W.dtype), np.empty(T, W.dtype)
+        factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+        sums = np.zeros((steps.size, K + 3, 16))
+        for start in range(begin, end, T):
+            n = min(T, end - start)
+            margins(storage, start, n, W, center, Z, 1)
+            class_factors(targets, start, n, factor)
+            for i in range(steps.size):
+                for k in range(K):
+                    for r in range(n):
+                        at[k, r] = Z[k, r] + steps[i] * (Z[K + k, r] + b[K + k])
+                losses(loss, targets.y, targets.offset, start, n, b[:K], at, F, M)
+                weigh_and_sum(targets.weight, factor, start, n, at, F, M, sums[i])
+        for i in range(steps.size):
+            totals[chunk, i] = sums[i, K + LOSS].sum()

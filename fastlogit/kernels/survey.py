@@ -1,0 +1,136 @@
+"""One read that takes the columns' moments and finds rows for a sample: outlying ones, and others by a hash."""
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numba.extending import overload
+
+from fastlogit.kernels.gram import row_squares
+from fastlogit.kernels.jit import TILE_OPTIONS, kernel
+from fastlogit.kernels.jit import tile as compiled
+from fastlogit.kernels.losses import weigh_and_sum
+from fastlogit.kernels.passes import bounds, class_factors
+from fastlogit.kernels.storage import accumulate_moments, as_rows, take
+
+_ROWS = 128
+
+
+@compiled
+def _hash(x: Any) -> Any:
+    """Return a well mixed 64-bit number: the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    x = x * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _stratum(y: Any, row: int) -> int:
+    """Return the class of a row; soft labels are all of one."""
+    raise TypeError("_stratum is for compiled code")
+
+
+@overload(_stratum, jit_options=TILE_OPTIONS)
+def _stratum_of(y: Any, row: Any) -> Any:
+    def code(y: Any, row: Any) -> Any:
+        return np.int64(y[row])
+
+    def soft(y: Any, row: Any) -> Any:
+        return 0
+
+    return code if y.ndim == 1 else soft
+
+
+@kernel
+def count_strata(y: Any, n_chunks: int, counts: Any) -> None:
+    """Count the rows of each class into ``counts`` (n_chunks, n_strata)."""
+    for chunk in prange(n_chunks):
+        begin, end = bounds(0, y.shape[0], chunk, n_chunks)
+        counts[chunk] = 0
+        for row in range(begin, end):
+            counts[chunk, _stratum(y, row)] += 1
+
+
+@kernel
+def draw(y: Any, limits: Any, seed: Any, first: int, last: int, n_chunks: int, rows: Any, counts: Any) -> None:
+    """Draw the rows whose hash is below their class's limit.
+
+    ``limits`` (n_strata,) uint64. Chunk c's rows go to ``rows`` (last - first,) from its own first row on, their
+    number to ``counts[c]``. Which rows are drawn depends on their index and the seed alone.
+    """
+    for chunk in prange(n_chunks):
+        begin, end = bounds(first, last, chunk, n_chunks)
+        found = begin - first
+        for row in range(begin, end):
+            if _hash(np.uint64(row) + seed) < limits[_stratum(y, row)]:
+                rows[found] = row
+                found += 1
+        counts[chunk] = found - (begin - first)
+
+
+@kernel
+def survey(
+    storage: Any,
+    targets: Any,
+    shift: Any,
+    inverse_scale: Any,
+    limit: float,
+    first: int,
+    last: int,
+    n_chunks: int,
+    G: Any,
+    totals: Any,
+    squares: Any,
+    rows: Any,
+    counts: Any,
+) -> None:
+    """Moments as in `fastlogit.kernels.passes.moments`, and the rows that lie far out, in one read.
+
+    A row lies far out where ``sum_j ((x_j - shift_j) inverse_scale_j)^2 > limit``; its index goes to ``rows`` and the
+    sum to ``squares``, as in `draw`.
+    """
+    for chunk in prange(n_chunks):
+        begin, end = bounds(first, last, chunk, n_chunks)
+        S, F, square = np.empty(_ROWS), np.zeros(_ROWS), np.empty(_ROWS, inverse_scale.dtype)
+        factor = np.empty(_ROWS if targets.class_weight.size else 0)
+        sums = np.zeros((4, 16))
+        B, center = np.zeros((_ROWS, shift.size), inverse_scale.dtype), shift.astype(inverse_scale.dtype)
+        found = begin - first
+        G[chunk] = 0.0
+        for start in range(begin, end, _ROWS):
+            n = min(_ROWS, end - start)
+            S[:] = 1.0
+            class_factors(targets, start, n, factor)
+            weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
+            accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
+            take(storage, start, n, center, B)
+            row_squares(B, inverse_scale, n, square)
+            for r in range(n):
+                if square[r] > limit:
+                    rows[found], squares[found] = start + r, square[r]
+                    found += 1
+        totals[chunk, 0] = sums[0].sum()
+        counts[chunk] = found - (begin - first)
+
+
+@kernel
+def information(storage: Any, targets: Any, center: Any, first: int, last: int, n_chunks: int, sums: Any) -> None:
+    """Add up ``a = s (x - center)^2`` and ``a^2`` of every column into ``sums`` (n_chunks, 2, padded), in one read."""
+    for chunk in prange(n_chunks):
+        begin, end = bounds(first, last, chunk, n_chunks)
+        S, F = np.empty(_ROWS), np.zeros(_ROWS)
+        factor = np.empty(_ROWS if targets.class_weight.size else 0)
+        weights = np.zeros((4, 16))
+        B = np.zeros((_ROWS, center.size))
+        sums[chunk] = 0.0
+        for start in range(begin, end, _ROWS):
+            n = min(_ROWS, end - start)
+            S[:] = 1.0
+            class_factors(targets, start, n, factor)
+            weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, weights)
+            take(storage, start, n, center, B)
+            for r in range(n):
+                for j in range(center.size):
+                    a = F[r] * B[r, j] * B[r, j]
+                    sums[chunk, 0, j] += a
+                    sums[chunk, 1, j] += a * a

@@ -1,0 +1,30 @@
+"""Shorter steps where the whole one does not lower the objective: many at once, in one read of X."""
+
+import numpy as np
+
+from fastlogit.objective import Array, Objective, Point
+
+_STEPS = 0.5 ** np.arange(1.0, 25.0)
+_SUFFICIENT = 1e-4
+
+
+def noise(point: Point) -> float:
+    """Return what rounding may do to a value."""
+    return 1e-13 * abs(point.value)
+
+
+def is_lower(following: Point, point: Point, slope: float) -> bool:
+    """Tell whether a point is sufficiently lower than the one before; ``slope`` is ``g' step``, negative."""
+    return following.value <= point.value + _SUFFICIENT * slope + noise(point)
+
+
+def shorter(objective: Objective, point: Point, step: Array) -> Array | None:
+    """Return ``t step`` with the t of 1/2, 1/4, ... at which the objective is lowest; None if none lowers it.
+
+    One read of X.
+    """
+    values = objective.values_along(point.x, step, _STEPS)
+    best = int(np.argmin(values))
+    slope = float(point.grad @ step)
+    lowered = values[best] < point.value + _SUFFICIENT * _STEPS[best] * slope
+    return _STEPS[best] * step if lowered else None

@@ -1,0 +1,191 @@
+"""Newton's method that starts on a sample and ends with a certificate: a handful of reads of X.
+
+Reads: the survey that drew the sample, then one for each step. Bound P certifies the last step without another read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastlogit.kernels.curvature import HESS_ROWS
+from fastlogit.objective import Array, Objective, Point
+from fastlogit.solvers import certificates
+from fastlogit.solvers.certificates import Factor
+from fastlogit.solvers.lbfgs import SAMPLE_TOL, descend
+from fastlogit.solvers.line_search import is_lower, shorter
+from fastlogit.solvers.solution import Callback, Record, Solution, Status
+
+#: Up to this many parameters the Hessian is computed at every read, and its smallest eigenvalue exactly.
+EVERY_READ = 320
+_SAMPLE_STEPS = 30
+_ROUNDINGS = HESS_ROWS + 4
+#: Columns with fewer effective rows in the sample are held at 0 while it is solved: it knows too little of them.
+_EFFECTIVE_ROWS = 30.0
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The quadratic model at a point: its step, and what the certificates need."""
+
+    factor: Factor
+    step: Array
+    decrement: float
+    error: float
+    radius: float
+
+    @classmethod
+    def at(cls, objective: Objective, point: Point, dtype: Any) -> "_Model":
+        """Return the model at a point whose Hessian's products were computed in ``dtype``."""
+        assert point.hess is not None
+        K = objective.shape[1]
+        H = _identified(point.hess, K)
+        factor = Factor.of(H)
+        step = -factor.solve(point.grad)
+        step -= factor.solve(point.grad + H @ step)  # refined once: bound P needs H d = -g
+        residual = float(np.linalg.norm(point.grad + H @ step))
+        decrement = max(-float(point.grad @ step), 0.0) ** 0.5
+        # An entry's rounding is at most the tile's rows times eps times the square root of its two diagonal entries:
+        # the true Hessian is at least (1 - doubt) times this one.
+        doubt = _ROUNDINGS * float(np.finfo(dtype).eps) * float(np.trace(H)) / max(factor.smallest, 1e-300)
+        lost = factor.singular and residual > 1e-6 * float(np.linalg.norm(point.grad))
+        if lost or not doubt < 0.5:
+            return cls(factor, step, decrement, np.inf, np.inf)
+        smallest = factor.smallest * (1.0 - doubt)
+        decrement /= (1.0 - doubt) ** 0.5
+        norm = point.largest_norm * (1.0 if K == 1 else 2.0**0.5)
+        return cls(factor, step, decrement, residual / smallest**0.5 + 2.0 * doubt * decrement, norm / smallest**0.5)
+
+    def gap(self) -> tuple[float, str]:
+        """Return a bound on the gap at the point, or an estimate."""
+        bound = certificates.at_point(self.decrement, self.radius)
+        return (bound, "A") if np.isfinite(bound) else (0.5 * self.decrement**2, "estimate")
+
+    def gap_after_step(self) -> float:
+        """Return a bound on the gap at the point after the step, infinity where there is none."""
+        return certificates.after_step(self.decrement, self.radius, self.error)
+
+
+def _identified(H: Array, K: int) -> Array:
+    """Give the directions in which all classes move alike, along which softmax is constant, a curvature of their own.
+
+    The gradient has no part in them, so that no step does.
+    """
+    if K == 1:
+        return H
+    H = H.copy()
+    blocks = H.reshape(len(H) // K, K, len(H) // K, K)
+    features = range(len(H) // K)
+    blocks[features, :, features, :] += np.diag(H).mean() / K
+    return H
+
+
+def newton(
+    objective: Objective,
+    x0: Array,
+    *,
+    tol: float = 1e-8,
+    max_iter: int = 200,
+    callback: Callback | None = None,
+    time_limit: float | None = None,
+) -> Solution:
+    """Minimise by Newton's method from the minimum over a sample.
+
+    Parameters
+    ----------
+    objective : Objective
+        With a sample, the start is the sample's minimum; without one it is ``x0``.
+    x0 : ndarray (n,)
+        The start. Softmax: its classes sum to 0.
+    tol : float
+        Relative gap ``(F - F*) / F`` to reach.
+    max_iter : int
+        Steps at most.
+    callback : callable, optional
+        Called with each `Row`; returning True stops.
+    time_limit : float, optional
+        Seconds.
+
+    Notes
+    -----
+    Up to `EVERY_READ` parameters each read takes the Hessian with it. Above, reads take the gradient alone and L-BFGS
+    descends on the sample's Hessian; one read at the end takes the Hessian that certifies, and that serves anew where
+    it does not. Memory: some n^2 float64.
+    """
+    record = Record(objective, tol, max_iter, callback, time_limit)
+    try:
+        x, precondition = _start(objective, x0)
+        dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)
+        if x.size > EVERY_READ and precondition is not None:
+            point, _, stop = descend(objective, objective.at(x), precondition, record)
+            if stop is not None and stop is not Status.STALLED:
+                return record.solution(stop)
+            x = point.x
+        point = objective.curvature_at(x, dtype)
+        while True:
+            model = _Model.at(objective, point, dtype)
+            gap, kind = model.gap()
+            after = model.gap_after_step()
+            stop = record.add(point, gap, kind)
+            if record.is_small(after, point.value):
+                return record.solution(Status.CONVERGED, _stepped(point, model), after, "P")
+            if kind == "A" and record.is_small(gap, point.value):
+                return record.solution(Status.CONVERGED, point, gap, kind)
+            if stop is not None:
+                return record.solution(stop)
+            if kind == "estimate" and record.is_small(gap, point.value):
+                if dtype == np.float64:  # nothing is left to gain, and no bound says so
+                    return record.solution(Status.STALLED)
+                dtype = np.dtype(np.float64)
+            following = objective.at(point.x + model.step) if x.size > EVERY_READ else None
+            following = following or objective.curvature_at(point.x + model.step)
+            if not is_lower(following, point, -(model.decrement**2)):
+                step = shorter(objective, point, model.step)
+                if step is None:
+                    return record.solution(Status.STALLED)
+                following = objective.curvature_at(point.x + step, dtype)
+            if x.size > EVERY_READ:
+                following, _, stop = descend(objective, following, model.factor.solve, record)
+                if stop is not None and stop is not Status.STALLED:
+                    return record.solution(stop)
+                following = objective.curvature_at(following.x, dtype)
+            point = following
+    except KeyboardInterrupt:
+        if record.best is None:
+            raise
+        return record.solution(Status.INTERRUPTED)
+
+
+def _stepped(point: Point, model: _Model) -> Point:
+    """Return the point after the step, its value by the quadratic model."""
+    return Point(point.x + model.step, point.value - 0.5 * model.decrement**2, point.grad, point.smallest_margin)
+
+
+def _start(objective: Objective, x0: Array) -> tuple[Array, Callable[[Array], Array] | None]:
+    """Return the minimum over the sample and its inverse Hessian there; ``x0`` and None where there is no sample."""
+    smaller = objective.on_sample()
+    if smaller is None:
+        return x0, None
+    known = np.append(smaller.effective_rows() >= _EFFECTIVE_ROWS, True)
+    free = np.flatnonzero(np.repeat(known, smaller.shape[1]))
+    dtype = smaller.source.dtype if x0.size > EVERY_READ else np.float64
+    point = smaller.curvature_at(x0, dtype)
+    for _ in range(_SAMPLE_STEPS):
+        assert point.hess is not None
+        H = _identified(point.hess, smaller.shape[1])
+        factor = Factor.of(H[np.ix_(free, free)])
+        step = np.zeros_like(x0)
+        step[free] = -factor.solve(point.grad[free])
+        slope = float(point.grad @ step)
+        if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value:
+            break
+        following = smaller.curvature_at(point.x + step, dtype)
+        if not is_lower(following, point, slope):
+            shortened = shorter(smaller, point, step)
+            if shortened is None:
+                break
+            following = smaller.curvature_at(point.x + shortened, dtype)
+        point = following
+    whole = factor if len(free) == x0.size else Factor.of(H)
+    return point.x, whole.solve

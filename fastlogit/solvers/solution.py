@@ -1,0 +1,167 @@
+"""What every solver returns, and the record of how it came there."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogit.objective import Objective, Point
+
+
+class Status(Enum):
+    """How a solver ended; the value is a sentence for people."""
+
+    CONVERGED = "The gap to the optimum is within tol."
+    MAX_ITER = "max_iter iterations were done before the gap was within tol: raise max_iter."
+    TIME_LIMIT = "time_limit passed before the gap was within tol; this is the best point so far."
+    INTERRUPTED = "Interrupted; this is the best point so far."
+    SEPARATED = (
+        "The classes are separated, so that without a penalty there is no finite optimum: give C a finite value."
+    )
+    STALLED = "No step lowers the objective any further, in float64; the gap could not be shown to be within tol."
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the history.
+
+    Attributes
+    ----------
+    n_passes : int
+        Reads of X so far.
+    value, grad_norm : float
+        The objective, and its gradient's largest element in absolute value, in scaled coordinates.
+    gap : float
+        How far ``value`` is above the optimum at most; an estimate where ``gap_kind`` says so.
+    gap_kind : str
+        Which formula gave it: see `fastlogit.solvers.certificates`.
+    seconds : float
+        Since the solver began.
+    """
+
+    n_passes: int
+    value: float
+    grad_norm: float
+    gap: float
+    gap_kind: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where a solver ended.
+
+    Attributes
+    ----------
+    x : ndarray
+        The point: a flat vector from a solver; from `fastlogit.solve` (n_features + 1, K), intercepts in the last row.
+    value : float
+        The objective there. After a last step that another read was saved for: its quadratic model's value.
+    grad_norm : float
+        The largest element of the last gradient read, in absolute value, in scaled coordinates.
+    gap : float
+        A bound on ``value`` minus the optimum; an estimate where ``gap_kind`` is "estimate".
+    gap_kind : str
+        "A", "B" or "P", the certificate that gave the bound, or "estimate".
+    n_iter, n_passes : int
+        Iterations, and reads of X, all of them included.
+    status : Status
+        How it ended.
+    separated : bool
+        Whether every row of positive weight is on its class's side: a proof of separation.
+    history : list of Row
+        One for each iteration.
+    """
+
+    x: NDArray[np.float64]
+    value: float
+    grad_norm: float
+    gap: float
+    gap_kind: str
+    n_iter: int
+    n_passes: int
+    status: Status
+    separated: bool = False
+    history: list[Row] = field(default_factory=list, repr=False)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the gap is within tol."""
+        return self.status is Status.CONVERGED
+
+    @property
+    def coef(self) -> NDArray[np.float64]:
+        """The coefficients (n_features, K) of a `fastlogit.solve`."""
+        return self.x[:-1]
+
+    @property
+    def intercept(self) -> NDArray[np.float64]:
+        """The intercepts (K,) of a `fastlogit.solve`."""
+        return np.asarray(self.x[-1])
+
+
+Callback = Callable[[Row], Any]
+
+
+class Record:
+    """Keeps the history and the best point, and says when to stop.
+
+    A callback that returns True stops the solver; Ctrl-C and the time limit do too. All keep the best point.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        tol: float,
+        max_iter: int,
+        callback: Callback | None = None,
+        time_limit: float | None = None,
+    ) -> None:
+        self.objective, self.tol, self.max_iter = objective, tol, max_iter
+        self._callback, self._time_limit = callback, time_limit
+        self._start = time.perf_counter()
+        self.history: list[Row] = []
+        self.best: Point | None = None
+
+    def is_small(self, gap: float, value: float) -> bool:
+        """Tell whether a gap is within tol of the objective's value."""
+        return gap <= self.tol * abs(value)
+
+    def add(self, point: Point, gap: float, gap_kind: str) -> Status | None:
+        """Record a point; return why to stop here, if there is a reason other than convergence."""
+        if self.best is None or point.value <= self.best.value:
+            self.best = point
+        seconds = time.perf_counter() - self._start
+        norm = float(np.abs(point.grad).max())
+        self.history.append(Row(self.objective.n_passes, point.value, norm, gap, gap_kind, seconds))
+        if point.smallest_margin > 0.0 and not np.any(self.objective.strength):
+            return Status.SEPARATED
+        if self._callback is not None and self._callback(self.history[-1]):
+            return Status.INTERRUPTED
+        if self._time_limit is not None and seconds > self._time_limit:
+            return Status.TIME_LIMIT
+        return Status.MAX_ITER if len(self.history) > self.max_iter else None
+
+    def solution(self, status: Status, point: Point | None = None, gap: float = np.inf, kind: str = "") -> Solution:
+        """Return the solution at ``point``, by default the best one with the gap that was found for it."""
+        if point is None:
+            assert self.best is not None
+            point = self.best
+            row = next(row for row in self.history if row.value == point.value)
+            gap, kind = row.gap, row.gap_kind
+        return Solution(
+            x=point.x,
+            value=point.value,
+            grad_norm=float(np.abs(point.grad).max()),
+            gap=gap,
+            gap_kind=kind,
+            n_iter=len(self.history),
+            n_passes=self.objective.n_passes,
+            status=status,
+            separated=status is Status.SEPARATED,
+            history=self.history,
+        )

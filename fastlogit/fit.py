@@ -116,7 +116,7 @@ def survey(source: Source, seed: int, **settings: Any) -> Objective:
     else:
         moments, sample = source.survey(n, seed)
     scaling = Scaling.standard(moments, source.dtype, centered=settings["fit_intercept"])
-    return Objective(source, scaling, sample=sample, n_passes=1, **settings)
+    return Objective(source, scaling, weight=moments.weight, sample=sample, n_passes=1, **settings)
 
 
 def sample_size(source: Source) -> int | None:

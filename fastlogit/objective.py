@@ -56,6 +56,8 @@ class Objective:
         The coordinates: a preconditioner, it does not change the minimum (unless ``standardize``).
     C : float
         Inverse strength of the penalty, infinity for none.
+    weight : float
+        ``sum_i s_i``: what the Hessian's entries are like in scaled coordinates.
     sample : Source or None
         Some rows, weighted so that they stand for all.
     n_passes : int
@@ -67,6 +69,7 @@ class Objective:
     C: float = 1.0
     fit_intercept: bool = True
     standardize: bool = False
+    weight: float = 1.0
     sample: Source | None = None
     n_passes: int = 0
 

@@ -47,53 +47,64 @@ def after_step(decrement: float, R: float, error: float = 0.0) -> float:
 
 @dataclass(frozen=True)
 class Factor:
-    """A positive definite matrix, ready to be solved with.
+    """A positive semidefinite matrix H, ready to be solved with: ``A = S H S`` with ones in its diagonal, S diagonal.
+
+    A penalty of 1e16 on one column then hides nothing of the curvature of another.
 
     Attributes
     ----------
+    scale : ndarray (n,)
+        The diagonal of S.
     vectors, values : ndarray
-        Eigenvectors (n, n) and eigenvalues (n,), where some were 0; else the Cholesky factor and None.
+        Eigenvectors and eigenvalues of A where some are 0, these left out; else its Cholesky factor and None.
     smallest : float
-        A lower bound on the smallest eigenvalue that is not 0.
-    singular : bool
-        Whether directions were left out.
+        A lower bound on the smallest eigenvalue of A that is not 0.
     """
 
+    scale: Array
     vectors: Array
     values: Array | None
     smallest: float
-    singular: bool
 
     @classmethod
     def of(cls, H: Array) -> "Factor":
-        """Factorise; where H is singular to rounding, leave out the directions in which it is 0.
+        """Factorise; where A is singular to rounding, leave out the directions in which it is 0.
 
-        The smallest eigenvalue is estimated by inverse iteration, and proved by a Cholesky factorisation of H less a
+        The smallest eigenvalue is estimated by inverse iteration, and proved by a Cholesky factorisation of A less a
         little below it: some n^3 flops, where all eigenvalues would take 10 n^3.
         """
         from scipy import linalg
 
-        floor = len(H) * _EPS * float(np.diag(H).max())
+        diagonal = np.diag(H)
+        scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+        A = H * scale[:, None] * scale
+        floor = 10.0 * len(A) * _EPS
         try:
-            L = linalg.cholesky(H, lower=True, check_finite=False)
+            L = linalg.cholesky(A, lower=True, check_finite=False)
             estimate = _smallest_eigenvalue(L)
-            if estimate > 100.0 * floor:
-                return cls(L, None, _proved_below(H, estimate), False)
+            if estimate > 10.0 * floor:
+                return cls(scale, L, None, _proved_below(A, estimate))
         except linalg.LinAlgError:
             pass
-        values, vectors = linalg.eigh(H, check_finite=False)
-        floor = len(H) * _EPS * max(float(values[-1]), 0.0)
-        kept = values > 10.0 * floor
-        smallest = float(values[kept][0]) - floor if kept.any() else 0.0
-        return cls(vectors[:, kept], values[kept], smallest, not bool(kept.all()))
+        values, vectors = linalg.eigh(A, check_finite=False)
+        kept = values > floor
+        smallest = float(values[kept][0]) - 0.1 * floor if kept.any() else 0.0
+        return cls(scale, vectors[:, kept], values[kept], smallest)
 
     def solve(self, g: Array) -> Array:
-        """Return ``H^-1 g``."""
+        """Return ``H^-1 g``, without the part of ``g`` in directions left out."""
         from scipy import linalg
 
+        g = self.scale * g
         if self.values is None:
-            return np.asarray(linalg.cho_solve((self.vectors, True), g, check_finite=False))
-        return np.asarray(self.vectors @ ((self.vectors.T @ g) / self.values))
+            x = linalg.cho_solve((self.vectors, True), g, check_finite=False)
+        else:
+            x = self.vectors @ ((self.vectors.T @ g) / self.values)
+        return np.asarray(self.scale * x)
+
+    def norm_bound(self, v: Array) -> float:
+        """Return a bound on the norm of ``v`` in that of ``H^-1``."""
+        return float(np.linalg.norm(self.scale * v)) / self.smallest**0.5 if self.smallest > 0.0 else np.inf
 
 
 def _smallest_eigenvalue(L: Array) -> float:

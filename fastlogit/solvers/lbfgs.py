@@ -18,13 +18,15 @@ from fastlogit.solvers.solution import Callback, Record, Solution, Status
 _MEMORY = 20
 #: A sample is solved to this relative gap: a tenth of what its own noise leaves of the whole.
 SAMPLE_TOL = 1e-5
+#: Down to this relative gap float32 data are computed in float32, below in float64.
+_ROUGH_TOL = 1e-6
 
 
 class Pairs:
     """The inverse Hessian: a fixed one, corrected by the last steps and the changes of the gradient along them."""
 
     def __init__(self, precondition: Callable[[Array], Array]) -> None:
-        self._precondition = precondition
+        self.precondition = precondition
         self._pairs: deque[tuple[Array, Array, float]] = deque(maxlen=_MEMORY)
 
     def add(self, step: Array, change: Array) -> None:
@@ -40,7 +42,7 @@ class Pairs:
             share = (step @ q) / curvature
             shares.append(share)
             q -= share * change
-        q = self._precondition(q)
+        q = self.precondition(q)
         for (step, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
             q += (share - (change @ q) / curvature) * step
         return q
@@ -49,9 +51,10 @@ class Pairs:
 def descend(
     objective: Objective,
     point: Point,
-    precondition: Callable[[Array], Array],
+    pairs: Pairs,
     record: Record,
     *,
+    until: float | None = None,
     dtype: Any = np.float64,
 ) -> tuple[Point, float, Status | None]:
     """Descend from ``point`` until the gap is estimated to be small, or nothing is gained.
@@ -60,8 +63,10 @@ def descend(
     ----------
     objective, point, record
         Where to begin, and what to keep.
-    precondition : callable
-        An approximate inverse Hessian.
+    pairs : Pairs
+        The approximate inverse Hessian, which learns from each step.
+    until : float, optional
+        The relative gap to reach, by default the record's.
     dtype : dtype
         What reads compute in.
 
@@ -74,18 +79,18 @@ def descend(
     -----
     The estimate is ``1/2 g' M g`` with the corrected inverse Hessian or with the preconditioner, the larger.
     """
-    pairs = Pairs(precondition)
+    tol = record.tol if until is None else max(until, record.tol)
     while True:
         step = -pairs.solve(point.grad)
-        estimate = 0.5 * max(-float(point.grad @ step), float(point.grad @ precondition(point.grad)))
+        estimate = 0.5 * max(-float(point.grad @ step), float(point.grad @ pairs.precondition(point.grad)))
         stop = record.add(point, estimate, "estimate")
-        if record.is_small(estimate, point.value):
+        if estimate <= tol * abs(point.value):
             return point, estimate, None
         if stop is not None:
             return point, estimate, stop
         slope = float(point.grad @ step)
         following = objective.at(point.x + step, dtype)
-        if not is_lower(following, point, slope):
+        if not is_lower(following, point, slope, dtype):
             pairs.add(step, following.grad - point.grad)
             shortened = shorter(objective, point, step)
             if shortened is None:
@@ -119,10 +124,12 @@ def lbfgs(
         if smaller is not None:
             dtype = smaller.source.dtype
             on_sample = Record(smaller, SAMPLE_TOL, max_iter, time_limit=time_limit)
-            end, _, _ = descend(smaller, smaller.at(x, dtype), kronecker(smaller, x), on_sample, dtype=dtype)
+            end, _, _ = descend(smaller, smaller.at(x, dtype), Pairs(kronecker(smaller, x)), on_sample, dtype=dtype)
             x = end.x
-        precondition = kronecker(smaller or objective, x)
-        point, gap, stop = descend(objective, objective.at(x), precondition, record)
+        pairs, dtype = Pairs(kronecker(smaller or objective, x)), objective.source.dtype
+        point, gap, stop = descend(objective, objective.at(x, dtype), pairs, record, until=_ROUGH_TOL, dtype=dtype)
+        if stop is None:
+            point, gap, stop = descend(objective, objective.at(point.x), pairs, record)
         return record.solution(stop or Status.CONVERGED, point, gap, "estimate")
     except KeyboardInterrupt:
         if record.best is None:

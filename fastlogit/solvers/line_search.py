@@ -1,21 +1,23 @@
 """Shorter steps where the whole one does not lower the objective: many at once, in one read of X."""
 
+from typing import Any
+
 import numpy as np
 
 from fastlogit.objective import Array, Objective, Point
 
 _STEPS = 0.5 ** np.arange(1.0, 25.0)
 _SUFFICIENT = 1e-4
+_NOISE = 100.0
 
 
-def noise(point: Point) -> float:
-    """Return what rounding may do to a value."""
-    return 1e-13 * abs(point.value)
+def is_lower(following: Point, point: Point, slope: float, dtype: Any = np.float64) -> bool:
+    """Tell whether a point is sufficiently lower than the one before, as far as rounding in ``dtype`` lets one see.
 
-
-def is_lower(following: Point, point: Point, slope: float) -> bool:
-    """Tell whether a point is sufficiently lower than the one before; ``slope`` is ``g' step``, negative."""
-    return following.value <= point.value + _SUFFICIENT * slope + noise(point)
+    ``slope`` is ``g' step``, negative.
+    """
+    noise = _NOISE * float(np.finfo(dtype).eps) * abs(point.value)
+    return following.value <= point.value + _SUFFICIENT * slope + noise
 
 
 def shorter(objective: Objective, point: Point, step: Array) -> Array | None:

@@ -13,14 +13,18 @@ from fastlogit.kernels.curvature import HESS_ROWS
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers import certificates
 from fastlogit.solvers.certificates import Factor
-from fastlogit.solvers.lbfgs import SAMPLE_TOL, descend
+from fastlogit.solvers.lbfgs import SAMPLE_TOL, Pairs, descend
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.solution import Callback, Record, Solution, Status
 
 #: Up to this many parameters the Hessian is computed at every read, and its smallest eigenvalue exactly.
 EVERY_READ = 320
 _SAMPLE_STEPS = 30
-_ROUNDINGS = HESS_ROWS + 4
+_ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
+#: Damping begins at this share of the rows' weight, and grows a hundredfold.
+_FIRST_DAMPING = 1e-8
+#: Where the Hessian is singular, the share of the gradient that may lie in directions in which it is 0.
+_LOST = 1e-6
 #: Columns with fewer effective rows in the sample are held at 0 while it is solved: it knows too little of them.
 _EFFECTIVE_ROWS = 30.0
 
@@ -41,21 +45,22 @@ class _Model:
         assert point.hess is not None
         K = objective.shape[1]
         H = _identified(point.hess, K)
-        factor = Factor.of(H)
-        step = -factor.solve(point.grad)
-        step -= factor.solve(point.grad + H @ step)  # refined once: bound P needs H d = -g
-        residual = float(np.linalg.norm(point.grad + H @ step))
-        decrement = max(-float(point.grad @ step), 0.0) ** 0.5
-        # An entry's rounding is at most the tile's rows times eps times the square root of its two diagonal entries:
-        # the true Hessian is at least (1 - doubt) times this one.
-        doubt = _ROUNDINGS * float(np.finfo(dtype).eps) * float(np.trace(H)) / max(factor.smallest, 1e-300)
-        lost = factor.singular and residual > 1e-6 * float(np.linalg.norm(point.grad))
-        if lost or not doubt < 0.5:
+        factor, step, damping = _newton_step(H, point.grad, point.value, objective.weight)
+        step -= factor.solve(point.grad + H @ step) if damping == 0.0 else 0.0  # refined: bound P needs H d = -g
+        residual = point.grad + H @ step
+        decrement = max(float(step @ (H @ step)), 0.0) ** 0.5
+        # An entry's rounding, of the square root of its two diagonal entries: the true Hessian is at least (1 - doubt)
+        # times this one. Within a tile, where float32 may be the type, some square root of its rows matter (N. Higham
+        # and T. Mary, "A new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41 (2019)).
+        doubt = _ROUNDINGS * float(np.finfo(dtype).eps) * len(H) / max(factor.smallest, 1e-300)
+        error = factor.norm_bound(residual)
+        lost = factor.values is not None and np.linalg.norm(residual) > _LOST * np.linalg.norm(point.grad)
+        if damping > 0.0 or lost or not doubt < 0.5:
             return cls(factor, step, decrement, np.inf, np.inf)
-        smallest = factor.smallest * (1.0 - doubt)
-        decrement /= (1.0 - doubt) ** 0.5
-        norm = point.largest_norm * (1.0 if K == 1 else 2.0**0.5)
-        return cls(factor, step, decrement, residual / smallest**0.5 + 2.0 * doubt * decrement, norm / smallest**0.5)
+        sure = (1.0 - doubt) ** 0.5
+        radius = point.largest_norm * float(factor.scale.max()) / factor.smallest**0.5 * (1.0 if K == 1 else 2.0**0.5)
+        error = (error + 2.0 * doubt * decrement) / sure
+        return cls(factor, step, decrement / sure + error, error, radius / sure)
 
     def gap(self) -> tuple[float, str]:
         """Return a bound on the gap at the point, or an estimate."""
@@ -65,6 +70,21 @@ class _Model:
     def gap_after_step(self) -> float:
         """Return a bound on the gap at the point after the step, infinity where there is none."""
         return certificates.after_step(self.decrement, self.radius, self.error)
+
+
+def _newton_step(H: Array, g: Array, value: float, weight: float) -> tuple[Factor, Array, float]:
+    """Return the factor of ``H + damping I``, the step ``-(H + damping I)^-1 g``, and the damping.
+
+    The gap cannot be larger than the value, because no loss is negative. A model that promises more is far outside of
+    where it holds (margins so large that their curvature vanished): it is damped until it promises less.
+    """
+    damping = 0.0
+    while True:
+        factor = Factor.of(H + damping * np.eye(len(H)) if damping else H)
+        step = -factor.solve(g)
+        if -0.5 * float(g @ step) <= value or damping > weight:
+            return factor, step, damping
+        damping = max(_FIRST_DAMPING * weight, 100.0 * damping)
 
 
 def _identified(H: Array, K: int) -> Array:
@@ -77,7 +97,7 @@ def _identified(H: Array, K: int) -> Array:
     H = H.copy()
     blocks = H.reshape(len(H) // K, K, len(H) // K, K)
     features = range(len(H) // K)
-    blocks[features, :, features, :] += np.diag(H).mean() / K
+    blocks[features, :, features, :] += np.diag(H).reshape(-1, K).mean(axis=1)[:, None, None] / K
     return H
 
 
@@ -118,7 +138,7 @@ def newton(
         x, precondition = _start(objective, x0)
         dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)
         if x.size > EVERY_READ and precondition is not None:
-            point, _, stop = descend(objective, objective.at(x), precondition, record)
+            point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record)
             if stop is not None and stop is not Status.STALLED:
                 return record.solution(stop)
             x = point.x
@@ -146,7 +166,7 @@ def newton(
                     return record.solution(Status.STALLED)
                 following = objective.curvature_at(point.x + step, dtype)
             if x.size > EVERY_READ:
-                following, _, stop = descend(objective, following, model.factor.solve, record)
+                following, _, stop = descend(objective, following, Pairs(model.factor.solve), record)
                 if stop is not None and stop is not Status.STALLED:
                     return record.solution(stop)
                 following = objective.curvature_at(following.x, dtype)
@@ -174,9 +194,8 @@ def _start(objective: Objective, x0: Array) -> tuple[Array, Callable[[Array], Ar
     for _ in range(_SAMPLE_STEPS):
         assert point.hess is not None
         H = _identified(point.hess, smaller.shape[1])
-        factor = Factor.of(H[np.ix_(free, free)])
         step = np.zeros_like(x0)
-        step[free] = -factor.solve(point.grad[free])
+        factor, step[free], _ = _newton_step(H[np.ix_(free, free)], point.grad[free], point.value, smaller.weight)
         slope = float(point.grad @ step)
         if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value:
             break

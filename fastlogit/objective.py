@@ -159,6 +159,11 @@ class Objective:
         self.n_passes += 1
         return np.asarray(losses + [self._penalty(U + t * V) for t in steps])
 
+    def largest_norm(self, T: Array) -> float:
+        """Return the largest ``||x~_i' T||`` over rows of positive weight, for T (n_features + 1, m); one read of X."""
+        self.n_passes += 1
+        return float(self.source.largest_square(self.scaling.to_pass(T), self.scaling.center) ** 0.5)
+
     def mean_curvature(self, x: Array) -> tuple[Array, Array]:
         """Return ``G = sum_i s_i x~_i x~_i'`` of the scaled columns, and the mean of ``diag(p) - p p'`` at ``x``.
 

@@ -17,10 +17,12 @@ FLOORS = [
     {"sources"},
     {"scaling"},
     {"objective", "notebook"},
+    {"solvers"},
+    {"fit"},
     {"plots"},
     {"cli"},
 ]
-LAZY = {"matplotlib", "typer", "rich", "sklearn", "pyarrow", "dask", "pandas"}
+LAZY = {"scipy", "matplotlib", "typer", "rich", "sklearn", "pyarrow", "dask", "pandas"}
 
 
 def modules():
@@ -74,7 +76,7 @@ def test_library_needs_its_core_dependencies_only():
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
-    assert not loaded & LAZY
+    assert not loaded & (LAZY - {"scipy"})  # numba itself looks for SciPy
 
 
 def test_a_storage_and_a_source_join_in_few_lines():
@@ -102,8 +104,9 @@ for dtype in (np.float32, np.float64):
             for n in (1, 2, 3, 8):
                 with threads(n):
                     sums, moments = source.loss_grad(W, center), source.moments()
+                    hess = source.grad_hess(W, center, np.ones(23)).hess if dtype == np.float64 and order == "C" else W
                 scalars = np.array([sums.loss_sum, sums.smallest_margin])
-                parts = (scalars, sums.grad, moments.mean, moments.squares)
+                parts = (scalars, sums.grad, moments.mean, moments.squares, hess)
                 results.add(hashlib.sha256(b"".join(p.tobytes() for p in parts)).hexdigest())
             assert len(results) == 1, (dtype, order, K)
 print("equal")

@@ -20,9 +20,8 @@ class Deltas(NamedTuple):
 
     @classmethod
     def of(cls, X: np.ndarray) -> "Deltas":
-        wide = X.astype(np.float64)
-        base = wide[0].copy()
-        return cls(read_only(base), read_only(wide - base))
+        base = X[0].astype(np.float64)
+        return cls(read_only(base), read_only(X - base))
 
     shape = property(lambda self: self.delta.shape)
     dtype = property(lambda self: self.delta.dtype)
@@ -37,13 +36,12 @@ def _is_deltas(kind):
 
 def _sums_over_rows(n_powers):
     def impl(storage, start, n, A, center, B, sweeps):
-        R, G = protocol.as_rows(A), protocol.as_rows(B)
+        R, G, D = protocol.as_rows(A), protocol.as_rows(B), storage.base.size
         for k in range(R.shape[0]):
             for r in range(n):
-                for j in range(storage.base.size):
-                    for p in range(n_powers):
-                        x = storage.base[j] + storage.delta[start + r, j] - center[j]
-                        G[k * n_powers + p, j] += R[k, r] * x ** (p + 1)
+                x = storage.base + storage.delta[start + r] - center[:D]
+                for p in range(n_powers):
+                    G[k * n_powers + p, :D] += R[k, r] * x ** (p + 1)
 
     return lambda storage, start, n, A, center, B, sweeps: impl if _is_deltas(storage) else None
 
@@ -55,12 +53,10 @@ overload(protocol.accumulate_moments)(_sums_over_rows(2))
 @overload(protocol.margins)
 def _margins(storage, start, n, A, center, B, sweeps):
     def impl(storage, start, n, A, center, B, sweeps):
-        W, Z = protocol.as_rows(A), protocol.as_rows(B)
+        W, Z, D = protocol.as_rows(A), protocol.as_rows(B), storage.base.size
         for k in range(W.shape[0]):
             for r in range(n):
-                Z[k, r] = 0
-                for j in range(storage.base.size):
-                    Z[k, r] += (storage.base[j] + storage.delta[start + r, j] - center[j]) * W[k, j]
+                Z[k, r] = ((storage.base + storage.delta[start + r] - center[:D]) * W[k, :D]).sum()
 
     return impl if _is_deltas(storage) else None
 
@@ -69,15 +65,12 @@ def _margins(storage, start, n, A, center, B, sweeps):
 def _take(storage, start, n, center, B):
     def impl(storage, start, n, center, B):
         for r in range(n):
-            for j in range(storage.base.size):
-                B[r, j] = storage.base[j] + storage.delta[start + r, j] - center[j]
+            B[r, : storage.base.size] = storage.base + storage.delta[start + r] - center[: storage.base.size]
 
     return impl if _is_deltas(storage) else None
 
 
-@overload(protocol.tile_rows)
-def _tile_rows(storage, K):
-    return (lambda storage, K: 32) if _is_deltas(storage) else None
+overload(protocol.tile_rows)(lambda storage, K: (lambda storage, K: 32) if _is_deltas(storage) else None)
 
 
 class TwoSources:

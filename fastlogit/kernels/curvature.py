@@ -201,3 +201,31 @@ def losses_along(
                 weigh_and_sum(targets.weight, factor, start, n, at, F, M, sums[i])
         for i in range(steps.size):
             totals[chunk, i] = sums[i, K + LOSS].sum()
+
+
+@kernel
+def largest_square(
+    storage: Any, targets: Any, W: Any, b: Any, center: Any, first: int, last: int, n_chunks: int, totals: Any
+) -> None:
+    """Find the largest ``||(x - center) W' + b||^2`` over rows ``first`` to ``last`` of positive weight, in one read.
+
+    ``W`` (m, padded) and ``b`` (m,) are of any number m of columns; ``totals`` (n_chunks,).
+    """
+    for chunk in prange(n_chunks):
+        begin, end = bounds(first, last, chunk, n_chunks)
+        T = VECTOR_ROWS
+        Z, s, square = tile_for(W, T), np.empty(T, W.dtype), np.empty(T, W.dtype)
+        factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+        largest = 0.0
+        for start in range(begin, end, T):
+            n = min(T, end - start)
+            margins(storage, start, n, W, center, Z, 1)
+            _weights(targets, start, n, factor, s)
+            square[:] = 0.0
+            for k in range(b.size):
+                for r in range(n):
+                    square[r] += (Z[k, r] + b[k]) ** 2
+            for r in range(n):
+                if s[r] > 0.0:
+                    largest = max(largest, square[r])
+        totals[chunk] = largest

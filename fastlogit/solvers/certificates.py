@@ -102,6 +102,17 @@ class Factor:
             x = self.vectors @ ((self.vectors.T @ g) / self.values)
         return np.asarray(self.scale * x)
 
+    @property
+    def inverse_root(self) -> Array:
+        """T with ``T T' = H^-1``: the norm of x in that of ``H^-1`` is ``||x' T||``."""
+        from scipy import linalg
+
+        if self.values is not None:
+            return np.asarray(self.scale[:, None] * self.vectors / np.sqrt(self.values))
+        identity = np.eye(len(self.vectors))
+        root = linalg.solve_triangular(self.vectors, identity, lower=True, trans="T", check_finite=False)
+        return np.asarray(self.scale[:, None] * root)
+
     def norm_bound(self, v: Array) -> float:
         """Return a bound on the norm of ``v`` in that of ``H^-1``."""
         return float(np.linalg.norm(self.scale * v)) / self.smallest**0.5 if self.smallest > 0.0 else np.inf

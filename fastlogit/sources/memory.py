@@ -289,6 +289,17 @@ class MemorySource:
         total: NDArray[np.float64] = sums.sum(axis=0)[:, : self.n_features]
         return total
 
+    def largest_square(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> float:
+        """See `fastlogit.sources.protocol.Source.largest_square`."""
+        packed = pack_coefficients(W, center, np.float64)
+        return max(self._largest_square_of(first, last, *packed) for first, last in self._parts)
+
+    def _largest_square_of(self, first: int, last: int, W: Any, b: Any, center: Any) -> float:
+        chunks = n_chunks(last - first, 1)
+        totals = np.empty(chunks)
+        curvature.largest_square(self.storage, self.targets, W, b, center, first, last, chunks, totals)
+        return float(totals.max())
+
     def mean_curvature(
         self, W: NDArray[np.float64], center: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

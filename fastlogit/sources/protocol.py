@@ -192,6 +192,9 @@ class Source(Protocol):
     ) -> NDArray[np.float64]:
         """Return ``sum_i s_i loss_i`` at ``W + t V`` for each t of ``steps``; one read of X."""
 
+    def largest_square(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> float:
+        """Return the largest ``||x~_i W||^2`` over rows of positive weight, of any number of columns; one read of X."""
+
     def mean_curvature(
         self, W: NDArray[np.float64], center: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,0 +1,156 @@
+"""The passes of second order, and the survey, against the reference."""
+
+import numpy as np
+import pytest
+from cases import coefficients, ids, make
+
+from fastlogit import reference
+from fastlogit.sources.intake import memory_source
+
+COMBINATIONS = [
+    dict(storage="rows", dtype="f64", loss="logistic", extras="plain", source="memory in parts", shape="odd"),
+    dict(storage="rows", dtype="f64", loss="softmax 3", extras="weights", source="memory", shape="narrow"),
+    dict(storage="columns", dtype="f32", loss="logistic", extras="all, f32", source="toy two", shape="odd"),
+    *(
+        pytest.param(combination, marks=pytest.mark.slow)
+        for combination in (
+            dict(storage="columns", dtype="f64", loss="soft softmax 4", extras="plain", source="memory", shape="wide"),
+            dict(storage="rows", dtype="f32", loss="softmax 3", extras="plain", source="memory", shape="few rows"),
+            dict(storage="rows", dtype="u8", loss="soft logistic", extras="weights", source="memory", shape="odd"),
+            dict(storage="toy deltas", dtype="f64", loss="logistic", extras="weights", source="memory", shape="odd"),
+        )
+    ),
+]
+combinations = pytest.mark.parametrize(
+    "names", COMBINATIONS, ids=lambda names: ids(names) if isinstance(names, dict) else None
+)
+
+
+def judge(case, W, center):
+    X = case.X - center
+    return reference.objective(W, X, case.y, sample_weight=case.weight, offset=case.offset, C=np.inf)
+
+
+def assembled(hess, K):
+    size = hess.shape[1]
+    H, pairs = np.empty((size, K, size, K)), iter(hess)
+    for k in range(K):
+        for m in range(k, K):
+            H[:, k, :, m] = H[:, m, :, k] = next(pairs)
+    return H.reshape(size * K, size * K)
+
+
+@combinations
+def test_hessian(names):
+    case = make(**names)
+    W, center = coefficients(case)
+    value, grad, hess = judge(case, W, center)
+    scale = np.linspace(0.5, 2.0, case.X.shape[1])
+    sums = case.source.grad_hess(W, center, scale, case.dtype)
+    assert sums.loss_sum == pytest.approx(value, rel=1e-12)  # float64, whatever the storage
+    np.testing.assert_allclose(sums.grad, grad, rtol=0, atol=1e-11 * np.abs(grad).max())
+    np.testing.assert_allclose(assembled(sums.hess, case.K), hess, rtol=0, atol=case.tolerance * np.abs(hess).max())
+    kept = np.ones(len(case.X), bool) if case.weight is None else case.weight > 0
+    square = ((((case.X - center) / scale) ** 2).sum(axis=1) + 1)[kept].max()
+    assert sums.largest_square == pytest.approx(square, rel=10 * case.tolerance)
+    np.testing.assert_array_equal(sums.hess, sums.hess.transpose(0, 2, 1))
+
+
+@combinations
+def test_hessian_times_a_direction(names):
+    case = make(**names)
+    W, center = coefficients(case)
+    V = np.random.default_rng(3).standard_normal(W.shape)
+    want = (judge(case, W, center)[2] @ V.ravel()).reshape(W.shape)
+    got = case.source.hess_vec(W, V, center)
+    np.testing.assert_allclose(got, want, rtol=0, atol=5 * case.tolerance * np.abs(want).max())
+
+
+@combinations
+def test_losses_along_a_direction(names):
+    case = make(**names)
+    W, center = coefficients(case)
+    V, steps = np.random.default_rng(3).standard_normal(W.shape), np.array([0.0, 0.5, 1.0, -2.0])
+    want = [judge(case, W + t * V, center)[0] for t in steps]
+    np.testing.assert_allclose(case.source.losses_along(W, V, center, steps), want, rtol=case.tolerance)
+
+
+@combinations
+def test_gradient_changes_by_the_hessian(names):
+    """Five points of the gradient, none of the reference."""
+    case = make(**names)
+    W, center = coefficients(case)
+    V, h = np.random.default_rng(3).standard_normal(W.shape), 2e-3
+    at = [case.source.loss_grad(W + step * h * V, center, np.float64).grad for step in (-2, -1, 1, 2)]
+    five_point = (at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h)
+    got = case.source.hess_vec(W, V, center, np.float64)
+    np.testing.assert_allclose(got, five_point, rtol=0, atol=1e-8 * np.abs(five_point).max())
+
+
+@combinations
+def test_information(names):
+    case = make(**names)
+    center = case.X.mean(axis=0)
+    s = np.ones(len(case.X)) if case.weight is None else case.weight
+    a = s[:, None] * (case.X - center) ** 2
+    want = np.array([a.sum(axis=0), (a**2).sum(axis=0)])
+    np.testing.assert_allclose(case.source.information(center), want, rtol=1e-6 if case.dtype == np.float32 else 1e-11)
+
+
+def test_largest_square_and_mean_curvature():
+    case = make(loss="softmax 3", extras="weights", shape="narrow")
+    W, center = coefficients(case)
+    tilde = np.column_stack([case.X - center, np.ones(len(case.X))])
+    T = np.random.default_rng(4).standard_normal((6, 4))
+    want = ((tilde @ T) ** 2).sum(axis=1)[case.weight > 0].max()
+    assert case.source.largest_square(T, center) == pytest.approx(want, rel=1e-12)
+    gram, S = case.source.mean_curvature(W, center)
+    np.testing.assert_allclose(gram, (tilde * case.weight[:, None]).T @ tilde, rtol=1e-11, atol=1e-9)
+    P = reference.softmax(tilde @ W)
+    want = np.diag(case.weight @ P) - (P * case.weight[:, None]).T @ P
+    np.testing.assert_allclose(S, want / case.weight.sum(), rtol=1e-11, atol=1e-13)
+
+
+def surveyed(rows_per_part=None):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40_000, 6))
+    X[17, 3], X[30_000, 0] = 500.0, -300.0
+    y = (rng.random(len(X)) < 0.01).astype(int)
+    weight = rng.integers(0, 3, len(X)).astype(float)
+    return X, y, weight, memory_source(X, y, weight, rows_per_part=rows_per_part)
+
+
+def test_survey_is_one_weighted_sample_for_any_parts():
+    X, y, weight, source = surveyed()
+    moments, sample = source.survey(2000, 7)
+    whole = source.moments()
+    np.testing.assert_allclose(moments.mean, whole.mean, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(moments.squares, whole.squares, rtol=1e-12)
+    rows = sample.storage.X
+    assert 2000 < sample.n_samples < 3200
+    for far in (17, 30_000):  # the far rows stand for themselves
+        (index,) = np.flatnonzero((rows == X[far]).all(axis=1))
+        assert sample.targets.weight[index] == weight[far]
+    assert np.count_nonzero(sample.targets.y) == y.sum()  # 1 % positives: all of them
+    assert sample.targets.weight.sum() == pytest.approx(weight.sum(), rel=0.05)
+    _, again = surveyed(rows_per_part=12_800)[-1].survey(2000, 7)
+    np.testing.assert_array_equal(again.storage.X, rows)
+    _, other = source.survey(2000, 8)
+    assert other.storage.X.shape != rows.shape or (other.storage.X != rows).any()
+
+
+def test_survey_of_columns_and_soft_labels():
+    rng = np.random.default_rng(0)
+    X = np.asfortranarray(rng.standard_normal((30_000, 5)).astype(np.float32))
+    y = rng.dirichlet(np.ones(3), len(X))
+    _, sample = memory_source(X, y).survey(3000, 0)
+    assert sample.storage.X.flags.f_contiguous
+    assert sample.targets.y.shape == (sample.n_samples, 3)
+    assert sample.targets.weight.sum() == pytest.approx(len(X), rel=1e-12)
+
+
+def test_survey_finds_what_is_not_finite():
+    X = np.zeros((30_000, 5))
+    X[20_000, 2] = np.nan
+    with pytest.raises(ValueError, match="X has NaN in row 20000, column 2"):
+        memory_source(X, np.arange(len(X)) % 2).survey(3000, 0)

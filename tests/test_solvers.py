@@ -1,0 +1,264 @@
+"""The solvers: the optimum to what was asked for, bounds that hold, and stopping on request."""
+
+import numpy as np
+import pytest
+from optimum import LONG, optimum, value_grad_hess
+
+import fastlogit as fl
+from fastlogit.solvers import SOLVERS, certificates
+
+
+def problem(seed):
+    """Return a random problem: conditions 1 to 1e8, shifted columns, weights and offsets at times."""
+    rng = np.random.default_rng(seed)
+    K = (2, 2, 3, 4)[seed % 4]
+    N, D = int(rng.integers(60, 400)), int(rng.integers(1, 12))
+    spread = np.geomspace(1.0, 10.0 ** rng.uniform(0, 8), D)
+    X = rng.standard_normal((N, D))
+    X = X @ np.linalg.qr(rng.standard_normal((D, D)))[0] / spread if rng.random() < 0.5 else X * spread
+    if rng.random() < 0.5:
+        X = X + 3 * rng.standard_normal(D) * np.abs(X).max(axis=0)
+    Z = (X - X.mean(axis=0)) / X.std(axis=0) @ rng.standard_normal((D, 1 if K == 2 else K))
+    Z *= rng.uniform(0.2, 1.0) / np.sqrt(D)
+    if K == 2:
+        y = (rng.random(N) < 1 / (1 + np.exp(-Z[:, 0]))).astype(int)
+    else:
+        y = (Z - np.log(-np.log(rng.random(Z.shape)))).argmax(axis=1)
+    y[:K] = np.arange(K)
+    weight = rng.integers(0, 4, N) / 2.0 if seed % 3 == 0 else None
+    if weight is not None:
+        weight[:K] = 1.0
+    offset = rng.standard_normal((N, 1 if K == 2 else K)) if seed % 5 == 0 else None
+    C = (np.inf, 1.0, float(10 ** rng.uniform(-3, 3)))[seed // 4 % 3]
+    return X, y, dict(sample_weight=weight, offset=offset, C=C)
+
+
+def true_value(x, X, y, sample_weight=None, offset=None, C=1.0):
+    Y, K = np.eye(int(y.max()) + 1)[y], x.shape[1]
+    weight = np.ones(len(X), LONG) if sample_weight is None else sample_weight.astype(LONG)
+    offset = np.zeros((len(X), K), LONG) if offset is None else offset.astype(LONG)
+    return value_grad_hess(x.astype(LONG), X.astype(LONG), Y, weight, offset, C)[0]
+
+
+def check_certificates(seeds):
+    for seed in seeds:
+        X, y, settings = problem(seed)
+        solution = fl.solve(X, y, **settings)
+        if solution.separated:
+            continue
+        best = optimum(X, y, **settings)[1]
+        gap = float(true_value(solution.x, X, y, **settings) - best)
+        if solution.gap_kind != "estimate":
+            assert gap <= solution.gap + 1e-14 * float(best), seed
+        assert gap <= 1e-7 * float(best), seed
+        assert solution.converged == (solution.gap_kind != "estimate"), seed
+        if solution.converged:
+            assert solution.gap <= 1e-8 * solution.value
+            # after a step that saved its read the value is the quadratic model's: within the last read's gap
+            assert abs(solution.value - float(best)) <= max(solution.gap, 0.5 * solution.history[-1].gap)
+
+
+def test_certificates_hold():
+    check_certificates(range(60))
+
+
+@pytest.mark.slow
+def test_certificates_hold_on_many_problems():
+    check_certificates(range(60, 500))
+
+
+def test_bound_at_a_point_is_tight_with_the_exact_radius():
+    ratios = []
+    for seed in range(0, 80, 4):
+        X, y, settings = problem(seed)
+        settings["C"] = 1.0
+        W, best = optimum(X, y, **settings)
+        scale = X.std(axis=0)
+        W = W + np.r_[1e-4 / scale, 0.0][:, None] * np.random.default_rng(seed).standard_normal(W.shape)
+        weight = settings["sample_weight"] if settings["sample_weight"] is not None else np.ones(len(X))
+        offset = settings["offset"] if settings["offset"] is not None else np.zeros((len(X), 1))
+        value, grad, hess = value_grad_hess(
+            W, X.astype(LONG), np.eye(2)[y], weight.astype(LONG), offset.astype(LONG), LONG(1.0)
+        )
+        S = np.append(scale, 1.0)  # in standardised units float64 can factorise
+        factor = certificates.Factor.of((hess / np.outer(S, S)).astype(float))
+        g = (grad.ravel() / S).astype(float)
+        decrement = float(g @ factor.solve(g)) ** 0.5
+        tilde = np.column_stack([X, np.ones(len(X))])[weight > 0] / S
+        R = np.sqrt(((tilde @ factor.inverse_root) ** 2).sum(axis=1).max())
+        bound = certificates.at_point(decrement, R)
+        if np.isfinite(bound):
+            assert bound >= float(value - best) * (1 - 1e-6)
+            ratios.append(bound / float(value - best))
+    assert len(ratios) > 10
+    assert np.median(ratios) < 2.0
+
+
+def test_chi():
+    for u, want in [(0.0, 0.5), (1e-9, 0.5), (0.5, (0.5 + 0.5 * np.log(0.5)) / 0.25), (1.0, np.inf), (np.inf, np.inf)]:
+        assert certificates.chi(u) == pytest.approx(want, rel=1e-9)
+    assert certificates.chi(0.99999e-3) == pytest.approx(certificates.chi(1.00001e-3), rel=1e-6)
+
+
+def large(N=60_000, D=8, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((N, D)) * np.geomspace(0.1, 10, D) + 5
+    z = (X - 5) / np.geomspace(0.1, 10, D) @ rng.standard_normal(D)
+    return X, (rng.random(N) < 1 / (1 + np.exp(-z))).astype(int)
+
+
+def test_few_reads_from_a_sample():
+    X, y = large()
+    solution = fl.solve(X, y)
+    assert solution.converged and solution.n_passes <= 6 and solution.gap_kind in "AP"
+    W, best = optimum(X, y)
+    np.testing.assert_allclose(solution.x, W.astype(float), rtol=1e-5, atol=1e-5)
+    order = np.random.default_rng(1).permutation(len(X))
+    sorted_rows = np.argsort(y, kind="stable")
+    for rows in (order, sorted_rows, np.repeat(order, 2)):
+        weight = np.full(len(rows), len(X) / len(rows))
+        again = fl.solve(X[rows], y[rows], sample_weight=weight)
+        assert again.converged and again.n_passes <= 8
+        np.testing.assert_allclose(again.x, solution.x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scaling_and_shift_of_columns_do_not_matter(dtype):
+    X, y = large(N=5000)
+    X = X.astype(np.float32).astype(np.float64)  # so that both types hold the same numbers
+    plain = fl.solve(X, y, C=np.inf, tol=1e-12)
+    factor = 2.0 ** np.arange(-16, 16, 4)
+    scaled = fl.solve((X * factor).astype(dtype), y, C=np.inf, tol=1e-12)
+    np.testing.assert_allclose(scaled.coef[:, 0] * factor, plain.coef[:, 0], rtol=1e-6)
+
+
+def test_a_huge_mean_loses_nothing():
+    X, y = large(N=5000)
+    far = (X - 5) + 1e6 * X.std(axis=0)
+    near = far - 1e6 * X.std(axis=0)  # exact: what rounding left of the rows
+    one, two = fl.solve(near, y, tol=1e-12), fl.solve(far, y, tol=1e-12)
+    np.testing.assert_allclose(two.coef, one.coef, rtol=1e-6)
+
+
+def test_the_stress_case_of_scikit_learn_15583():
+    from sklearn.datasets import make_classification
+
+    X, y = make_classification(n_samples=100, n_features=60, random_state=0)
+    X[:, 1] += 1e4
+    X[:, 0] *= 1e4
+    solution = fl.solve(X, y)
+    assert solution.converged
+    assert solution.value == pytest.approx(12.354, abs=5e-4)
+
+
+def test_spector_equals_the_published_fit():
+    """Spector and Mazzeo (1980), as in Greene's Econometric Analysis; the fit is Stata 11's, from statsmodels."""
+    gpa = [2.66, 2.89, 3.28, 2.92, 4.0, 2.86, 2.76, 2.87, 3.03, 3.92, 2.63, 3.32, 3.57, 3.26, 3.53, 2.74]
+    gpa += [2.75, 2.83, 3.12, 3.16, 2.06, 3.62, 2.89, 3.51, 3.54, 2.83, 3.39, 2.67, 3.65, 4.0, 3.1, 2.39]
+    tuce = [20, 22, 24, 12, 21, 17, 17, 21, 25, 29, 20, 23, 23, 25, 26, 19]
+    tuce += [25, 19, 23, 25, 22, 28, 14, 26, 24, 27, 17, 24, 21, 23, 21, 19]
+    psi = [0] * 18 + [1] * 14
+    grade = [0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 1, 1, 1, 0, 1, 1, 0, 1]
+    solution = fl.solve(np.column_stack([gpa, tuce, psi]), np.array(grade), C=np.inf, tol=1e-16)
+    np.testing.assert_allclose(solution.coef[:, 0], [2.82611297, 0.09515767, 2.37868773], rtol=2e-7)  # where it stopped
+    assert solution.intercept[0] == pytest.approx(-13.02134832, rel=2e-7)
+    exact = optimum(np.column_stack([gpa, tuce, psi]), np.array(grade), C=np.inf)[0]
+    np.testing.assert_allclose(solution.x, exact.astype(float), rtol=1e-9)
+
+
+@pytest.mark.parametrize("K", [2, 4])
+def test_solvers_agree(K):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30_000, 6)) * np.geomspace(0.1, 10, 6)
+    y = rng.integers(0, K, len(X))
+    y[X[:, 0] > 0.1] = 0
+    found = {name: fl.solve(X, y, solver=name, C=0.5, tol=1e-11) for name in SOLVERS}
+    for solution in found.values():
+        assert solution.converged
+        np.testing.assert_allclose(solution.x, found["newton"].x, rtol=1e-4, atol=1e-5)
+        if K > 2:
+            np.testing.assert_allclose(solution.x.sum(axis=1), 0.0, atol=1e-8)
+
+
+def test_without_intercept_and_standardized():
+    X, y = large(N=3000)
+    free = fl.solve(X, y, fit_intercept=False, tol=1e-12)
+    assert free.intercept[0] == 0.0
+    ones = np.column_stack([X, np.ones(len(X))])
+    held = fl.solve(ones, y, fit_intercept=False, C=1e8, tol=1e-13)
+    np.testing.assert_allclose(held.coef[-1], fl.solve(X, y, C=1e8, tol=1e-13).intercept, rtol=1e-4)
+    scale = X.std(axis=0)
+    one = fl.solve(X, y, C=0.01, standardize=True, tol=1e-12)
+    two = fl.solve((X - X.mean(axis=0)) / scale, y, C=0.01, tol=1e-12)
+    np.testing.assert_allclose(one.coef[:, 0] * scale, two.coef[:, 0], rtol=1e-6)
+
+
+def test_wide_and_collinear():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 200))
+    y = rng.integers(0, 2, 60)
+    wide = fl.solve(X, y)
+    assert wide.converged
+    twice = np.column_stack([X[:, :3], X[:, :3], np.full(60, 7.0)])
+    solution = fl.solve(twice, y, C=np.inf, tol=1e-13)
+    assert solution.converged
+    assert solution.coef[-1, 0] == 0.0
+    assert solution.value == pytest.approx(fl.solve(X[:, :3], y, C=np.inf, tol=1e-13).value, rel=1e-10)
+
+
+def test_more_parameters_than_a_hessian_at_every_read():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20_000, 330))
+    y = (rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 0] + X[:, 1]))).astype(int)
+    for dtype in (np.float64, np.float32):
+        solution = fl.solve(X.astype(dtype), y)
+        assert solution.converged and solution.gap_kind in "AP"
+        assert solution.gap <= 1e-8 * solution.value
+
+
+def test_separated_classes_stop_with_finite_coefficients():
+    X = np.linspace(-1, 1, 40)[:, None]
+    solution = fl.solve(X, (X[:, 0] > 0).astype(int), C=np.inf)
+    assert solution.status is fl.Status.SEPARATED and solution.separated and not solution.converged
+    assert np.isfinite(solution.x).all()
+    assert not fl.solve(X, (X[:, 0] > 0).astype(int), C=1.0).separated
+
+
+def test_stopping_keeps_the_best_point():
+    X, y = large(N=3000)
+    rows = []
+    whole = fl.solve(X, y, callback=rows.append)
+    assert rows == whole.history
+    assert [row.n_passes for row in rows] == sorted(row.n_passes for row in rows)
+    assert rows[-1].value < rows[0].value
+    stopped = fl.solve(X, y, callback=lambda row: len(rows) > 0)
+    assert stopped.status is fl.Status.INTERRUPTED and not stopped.converged
+    assert fl.solve(X, y, max_iter=1).status is fl.Status.MAX_ITER
+    assert fl.solve(X, y, time_limit=0.0).status is fl.Status.TIME_LIMIT
+
+    def interrupt(row):
+        if row.n_passes > 3:
+            raise KeyboardInterrupt
+
+    solution = fl.solve(X, y, callback=interrupt)
+    assert solution.status is fl.Status.INTERRUPTED
+    assert np.isfinite(solution.x).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (dict(C=0.0), "C=0.0, but a positive number"),
+        (dict(tol=0.0), "tol=0.0, but a positive number"),
+        (dict(max_iter=0), "max_iter=0, but at least 1"),
+        (dict(solver="saga"), "solver='saga', but one of 'auto', 'newton', 'lbfgs'"),
+        (dict(n_threads=0), "n_threads=0"),
+        (dict(n_threads=10_000), "n_threads=10000"),
+        (dict(class_weight=[1.0, 2.0, 3.0]), r"class_weight has shape \(3,\)"),
+    ],
+    ids=str,
+)
+def test_bad_settings(settings, sentence):
+    X, y = large(N=100)
+    with pytest.raises(ValueError, match=sentence):
+        fl.solve(X, y, **settings)

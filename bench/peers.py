@@ -1,0 +1,282 @@
+"""Time to a given gap, fastlogit against its peers: ``python bench/peers.py [--data tall higgs ...] [--save]``.
+
+The rules are benchopt's: one objective, computed outside of every solver by one float64 function; each peer is run at
+tighter and tighter tolerances, each run in a process of its own, until its gap is 1e-10 or a run takes 60 seconds; the
+two fastest peers and fastlogit are then run three times in turn. A warm-up run on a few rows is not timed. Peers come
+from the extra ``peers``; those that are not installed are left out. ``--save`` writes the table between the marks of
+docs/performance.md, and docs/peers.svg and .png.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+LIMIT = 60.0
+GAPS = (1e-3, 1e-6, 1e-8, 1e-10)
+
+#: rows, columns, type, classes, C
+DATA = {
+    "tall": (1_000_000, 100, "float64", 2, 1.0),
+    "higgs": (10_000_000, 28, "float32", 2, 1.0),
+    "wide": (100_000, 1000, "float32", 2, 1.0),
+    "mnist": (100_000, 784, "float32", 10, 1.0),
+    "probe": (30_000, 512, "float32", 200, 0.1),
+}
+
+
+def generate(name):
+    """Return X and y: columns scaled over two decades and shifted, labels drawn by a model, so not separable."""
+    N, D, dtype, K, _ = DATA[name]
+    rng = np.random.default_rng(0)
+    coef = (2 / np.sqrt(D) * rng.standard_normal((D, 1 if K == 2 else K))).astype(np.float32)
+    scale = rng.permutation(np.geomspace(0.1, 10.0, D)).astype(np.float32)
+    shift = (3 * scale * rng.standard_normal(D)).astype(np.float32)
+    X, y = np.empty((N, D), dtype), np.empty(N, np.int64)
+    for start in range(0, N, 1 << 16):
+        block = rng.standard_normal((min(1 << 16, N - start), D), dtype=np.float32)
+        z = block @ coef
+        if K == 2:
+            y[start : start + len(z)] = rng.random(len(z)) < 1 / (1 + np.exp(-z[:, 0]))
+        else:
+            y[start : start + len(z)] = (z - np.log(-np.log(rng.random(z.shape)))).argmax(axis=1)
+        X[start : start + len(z)] = block * scale + shift
+    return X, y
+
+
+def objective(W, X, y, C):
+    """``sum_i loss_i + 1/(2 C) ||w||^2`` in float64, a block of rows at a time; W (D + 1, K)."""
+    W = np.asarray(W, np.float64)
+    total = 0.5 / C * np.sum(W[:-1] ** 2)
+    for start in range(0, len(X), 1 << 14):
+        Z = X[start : start + (1 << 14)].astype(np.float64) @ W[:-1] + W[-1]
+        labels = y[start : start + (1 << 14)]
+        if Z.shape[1] == 1:
+            total += np.logaddexp(0.0, np.where(labels, -Z[:, 0], Z[:, 0])).sum()
+        else:
+            top = Z.max(axis=1)
+            total += (np.log(np.exp(Z - top[:, None]).sum(axis=1)) + top - Z[np.arange(len(Z)), labels]).sum()
+    return float(total)
+
+
+def fastlogit(X, y, C, tol):
+    import fastlogit as fl
+
+    solution = fl.solve(X, y, C=C, tol=tol, max_iter=2000)
+    return solution.x, {"reads": solution.n_passes, "gap_kind": solution.gap_kind}
+
+
+def _from_sklearn(model):
+    W = np.vstack([model.coef_.T, np.atleast_1d(model.intercept_)])
+    return W, {}
+
+
+def _sklearn(solver):
+    def fit(X, y, C, tol):
+        from sklearn.linear_model import LogisticRegression
+
+        return _from_sklearn(LogisticRegression(C=C, solver=solver, tol=tol, max_iter=10_000).fit(X, y))
+
+    return fit
+
+
+def sklearnex(X, y, C, tol):
+    from sklearnex.linear_model import LogisticRegression
+
+    return _from_sklearn(LogisticRegression(C=C, solver="lbfgs", tol=tol, max_iter=10_000).fit(X, y))
+
+
+def snapml(X, y, C, tol):
+    from snapml import LogisticRegression
+
+    model = LogisticRegression(regularizer=1 / C, tol=tol, max_iter=10_000, n_jobs=2, fit_intercept=True).fit(X, y)
+    return np.append(model.coef_.ravel(), model.intercept_)[:, None], {}
+
+
+def glum(X, y, C, tol):
+    from glum import GeneralizedLinearRegressor
+
+    model = GeneralizedLinearRegressor(
+        family="binomial", alpha=1 / (C * len(X)), l1_ratio=0, gradient_tol=tol, max_iter=1000
+    )
+    model.fit(X, y.astype(X.dtype))
+    return np.append(model.coef_, model.intercept_)[:, None], {}
+
+
+def torch(X, y, C, tol):
+    import torch
+
+    torch.set_num_threads(2)
+    mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
+    Xs = torch.from_numpy(((X - mean) / scale).astype(X.dtype))
+    labels = torch.from_numpy(y)
+    K = int(y.max()) + 1
+    W = torch.zeros((X.shape[1], 1 if K == 2 else K), dtype=Xs.dtype, requires_grad=True)
+    b = torch.zeros(W.shape[1], dtype=Xs.dtype, requires_grad=True)
+    strength = torch.from_numpy((1 / (C * scale**2)).astype(X.dtype))[:, None]
+    optimizer = torch.optim.LBFGS(
+        [W, b], max_iter=100_000, tolerance_grad=0.0, tolerance_change=tol, line_search_fn="strong_wolfe"
+    )
+
+    def closure():
+        optimizer.zero_grad()
+        Z = Xs @ W + b
+        if K == 2:
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(Z[:, 0], labels.to(Z.dtype))
+        else:
+            loss = torch.nn.functional.cross_entropy(Z, labels)
+        loss = loss + 0.5 * (strength * W**2).sum() / len(Xs)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    w = W.detach().numpy().astype(np.float64) / scale[:, None]
+    return np.vstack([w, b.detach().numpy() - mean @ w]), {}
+
+
+#: function, tolerances, whether it takes more than two classes
+PEERS = {
+    "fastlogit": (fastlogit, (1e-3, 1e-6, 1e-8, 1e-10), True),
+    "scikit-learn lbfgs": (_sklearn("lbfgs"), (1e-2, 1e-4, 1e-6, 1e-8), True),
+    "scikit-learn newton-cholesky": (_sklearn("newton-cholesky"), (1e-2, 1e-4, 1e-6, 1e-8), True),
+    "scikit-learn-intelex lbfgs": (sklearnex, (1e-2, 1e-4, 1e-6, 1e-8), True),
+    "glum": (glum, (1e-2, 1e-4, 1e-6, 1e-8), False),
+    "snapml": (snapml, (1e-2, 1e-4, 1e-6, 1e-8), False),
+    "PyTorch L-BFGS": (torch, (1e-5, 1e-7, 1e-9, 1e-12), True),
+}
+
+
+def child(folder, name, peer, tol):
+    """Fit once, and print seconds and objective."""
+    X, y = np.load(folder / "X.npy"), np.load(folder / "y.npy")
+    C = DATA[name][-1]
+    fit = PEERS[peer][0]
+    few = np.unique(np.r_[np.arange(3000), [np.flatnonzero(y == k)[0] for k in range(int(y.max()) + 1)]])
+    fit(X[few], y[few], C, 1e-2)
+    if peer == "fastlogit":
+        fit(X[: 1 << 15], y[: 1 << 15], C, 1e-8)  # every kernel is compiled or loaded
+    start = time.perf_counter()
+    W, more = fit(X, y, C, tol)
+    seconds = time.perf_counter() - start
+    print("\n" + json.dumps({"seconds": seconds, "value": objective(W, X, y, C)} | more))
+
+
+def run(folder, name, peer, tol):
+    """Return what a run in a process of its own found; None where it failed or took too long."""
+    command = [sys.executable, __file__, "--child", str(folder), name, peer, repr(tol)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=3 * LIMIT)
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [""]
+        print(f"  {peer}: {last[0][:150]}", flush=True)
+        return None
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def measure(name):
+    """Return {peer: [run, ...]} and the best value seen."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        X, y = generate(name)
+        np.save(folder / "X.npy", X), np.save(folder / "y.npy", y)
+        del X, y
+        K, found, best = DATA[name][3], {}, np.inf
+        for peer, (_, tolerances, many_classes) in PEERS.items():
+            if K > 2 and not many_classes:
+                continue
+            found[peer] = []
+            for tol in tolerances:
+                result = run(folder, name, peer, tol)
+                if result is None:
+                    break
+                found[peer].append(result | {"tol": tol})
+                best = min(best, result["value"])
+                gap = result["value"] / best - 1
+                print(f"  {name} {peer} tol={tol:g}: {result['seconds']:.2f} s, gap {gap:.1e}", flush=True)
+                if result["seconds"] > LIMIT or gap < 1e-10 and peer != "fastlogit":
+                    break
+        order = sorted((at(found[p], best, 1e-8), p) for p in found if p != "fastlogit")
+        rivals = [p for seconds, p in order[:2] if np.isfinite(seconds)]
+        for _ in range(2):
+            for peer in ["fastlogit", *rivals]:
+                tol = next(r["tol"] for r in found[peer] if r["value"] / best - 1 <= 1e-8)
+                again = run(folder, name, peer, tol)
+                if again:
+                    found[peer].append(again | {"tol": tol})
+        return found, best
+
+
+def at(runs, best, gap):
+    """Return the median seconds of the loosest tolerance that reaches a gap."""
+    reached = [r for r in runs if r["value"] / best - 1 <= gap]
+    if not reached:
+        return np.inf
+    loosest = max(r["tol"] for r in reached)
+    return float(np.median([r["seconds"] for r in reached if r["tol"] == loosest]))
+
+
+def lines(name, found, best):
+    for peer, runs in found.items():
+        times = [at(runs, best, gap) for gap in GAPS]
+        cells = " | ".join(f"{t:.2f}" if np.isfinite(t) else "" for t in times)
+        closest = min((r["value"] / best - 1 for r in runs), default=np.inf)
+        reads = next((str(r["reads"]) for r in runs if "reads" in r and r["value"] / best - 1 <= 1e-8), "")
+        yield f"| {name} | {peer} | {cells} | {closest:.0e} | {reads} |"
+
+
+HEADER = "| data | solver | s to 1e-3 | 1e-6 | 1e-8 | 1e-10 | closest | reads of X |\n|---|---|--:|--:|--:|--:|--:|--:|"
+
+
+def chart(results, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, len(results), figsize=(3.4 * len(results), 3.6), layout="constrained", sharey=True)
+    colors = dict(
+        zip(PEERS, ("#d62728", "#4c78a8", "#72b7b2", "#54a24b", "#f58518", "#b279a2", "#9d755d"), strict=True)
+    )
+    for axes, (name, (found, best)) in zip(np.atleast_1d(panels), results.items(), strict=True):
+        for peer, runs in found.items():
+            points = sorted((r["seconds"], max(r["value"] / best - 1, 1e-14)) for r in runs)
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colors[peer], label=peer)
+        axes.set(xscale="log", yscale="log", title=name, xlabel="seconds")
+        axes.axhline(1e-8, color="#444444", linewidth=0.8, linestyle=":")
+        axes.spines[["top", "right"]].set_visible(False)
+    np.atleast_1d(panels)[0].set_ylabel("relative gap, 1e-14 and less at the bottom")
+    np.atleast_1d(panels)[0].legend(frameon=False, fontsize=7)
+    for suffix in (".svg", ".png"):
+        figure.savefig(path.with_suffix(suffix), dpi=120, metadata={"Date": None} if suffix == ".svg" else None)
+
+
+def main():
+    if sys.argv[1:2] == ["--child"]:
+        folder, name, peer, tol = sys.argv[2:]
+        child(Path(folder), name, peer, float(tol))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", nargs="+", choices=list(DATA), default=list(DATA))
+    parser.add_argument("--save", action="store_true", help="write docs/performance.md and docs/peers")
+    options = parser.parse_args()
+    results = {name: measure(name) for name in options.data}
+    table = "\n".join([HEADER, *(line for name, (found, best) in results.items() for line in lines(name, found, best))])
+    print(table)
+    if options.save:
+        import report
+
+        report.replace(ROOT / "docs" / "performance.md", "peers", table)
+        chart(results, ROOT / "docs" / "peers")
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,8 @@ def rows(benchmarks):
         if "share" not in info:
             continue
         name = re.sub(r"^bench_", "", bench["name"]).replace("[", " ").replace("]", "").replace("-", ", ")
+        name = re.sub(r"(logistic|other) (\d+)", r"\1 D = \2", name)
+        name = re.sub(r"softmax (\d+), (\d+)", r"softmax D = \1, K = \2", name)
         name = name.replace("passes_", "pass: ").replace("epochs_binary", "notebook epoch, N x D =").replace("_", " ")
         yield (
             name,

@@ -75,7 +75,7 @@ def optimum(X, y, *, sample_weight=None, offset=None, C=1.0, steps=60):
             if new[0] <= value or t < 1e-10:
                 break
             t /= 2
-        if decrement <= 1e-30 * abs(value) or t < 1e-10:
+        if decrement <= 1e-26 * abs(value) or t < 1e-10:
             break
         U, (value, grad, hess) = U + t * step, new
     W = U.copy()

@@ -23,8 +23,7 @@ class Deltas(NamedTuple):
         base = X[0].astype(np.float64)
         return cls(read_only(base), read_only(X - base))
 
-    shape = property(lambda self: self.delta.shape)
-    dtype = property(lambda self: self.delta.dtype)
+    shape, dtype = (property(lambda self, name=name: getattr(self.delta, name)) for name in ("shape", "dtype"))
 
     def take(self, rows):
         return Deltas(self.base, read_only(self.delta[rows]))

@@ -104,7 +104,8 @@ for dtype in (np.float32, np.float64):
             for n in (1, 2, 3, 8):
                 with threads(n):
                     sums, moments = source.loss_grad(W, center), source.moments()
-                    hess = source.grad_hess(W, center, np.ones(23)).hess if (dtype, order, K) == (np.float64, "C", 2) else W
+                    curved = (dtype, order, K) == (np.float64, "C", 2)
+                    hess = source.grad_hess(W, center, np.ones(23)).hess if curved else W
                 scalars = np.array([sums.loss_sum, sums.smallest_margin])
                 parts = (scalars, sums.grad, moments.mean, moments.squares, hess)
                 results.add(hashlib.sha256(b"".join(p.tobytes() for p in parts)).hexdigest())

@@ -90,7 +90,7 @@ class Solution:
 
     @property
     def converged(self) -> bool:
-        """Whether the gap is within tol."""
+        """Whether the gap is within tol: by a bound, or by an estimate where ``gap_kind`` says so."""
         return self.status is Status.CONVERGED
 
     @property

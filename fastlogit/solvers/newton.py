@@ -17,7 +17,7 @@ from fastlogit.solvers.lbfgs import SAMPLE_TOL, Pairs, descend
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.solution import Callback, Record, Solution, Status
 
-#: Up to this many parameters the Hessian is computed at every read, and its smallest eigenvalue exactly.
+#: Up to this many parameters the Hessian is computed at every read.
 EVERY_READ = 320
 _SAMPLE_STEPS = 30
 _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
@@ -193,7 +193,9 @@ def newton(
 
 def _stepped(point: Point, model: _Model) -> Point:
     """Return the point after the step, its value by the quadratic model."""
-    return Point(point.x + model.step, point.value - 0.5 * model.decrement**2, point.grad, point.smallest_margin)
+    return Point(
+        point.x + model.step, point.value + 0.5 * float(point.grad @ model.step), point.grad, point.smallest_margin
+    )
 
 
 def _start(objective: Objective, x0: Array) -> tuple[Array, Callable[[Array], Array] | None]:

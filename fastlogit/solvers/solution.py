@@ -66,7 +66,7 @@ class Solution:
     gap : float
         A bound on ``value`` minus the optimum; an estimate where ``gap_kind`` is "estimate".
     gap_kind : str
-        "A", "B" or "P", the certificate that gave the bound, or "estimate".
+        "A" or "P", the certificate that gave the bound, or "estimate".
     n_iter, n_passes : int
         Iterations, and reads of X, all of them included.
     status : Status

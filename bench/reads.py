@@ -1,0 +1,48 @@
+"""Reads of X to a relative gap of 1e-8 on data that are hard for samples or solvers: ``python bench/reads.py``."""
+
+import time
+
+import numpy as np
+
+import fastlogit as fl
+
+N, D = 200_000, 50
+
+
+def draw(rng, z):
+    return (rng.random(len(z)) < 1 / (1 + np.exp(-z))).astype(int)
+
+
+def data_sets():
+    """Yield (name, X, y)."""
+    rng = np.random.default_rng(0)
+    X, coef = rng.standard_normal((N, D)), rng.standard_normal(D) / np.sqrt(D) * 1.5
+    y = draw(rng, X @ coef)
+    yield "well behaved", X, y
+    Q = np.linalg.qr(rng.standard_normal((D, D)))[0]
+    yield "condition 1e6", X @ (Q * np.geomspace(1, 1e-6, D)) @ Q.T, y
+    order = np.argsort(y, kind="stable")
+    yield "sorted labels", X[order], y[order]
+    yield "1 % positives", X, draw(rng, X @ coef - 5.3)
+    yield "near-separable", X, draw(rng, 15 * X @ coef)
+    heavy = rng.standard_t(2.1, (N, D))
+    yield "heavy-tailed rows", heavy, draw(rng, heavy @ coef / 2)
+    share = np.arange(1.0, 41.0) ** -2.5
+    level = rng.choice(40, N, p=share / share.sum())
+    rare = np.zeros((N, D))
+    rare[:, :10], rare[np.arange(N), 10 + level] = X[:, :10], 1.0
+    yield "rare one-hot levels", rare, draw(rng, X[:, :10] @ coef[:10] + rng.standard_normal(40)[level])
+
+
+def main():
+    print("| data | C | reads | closed by | status | s |\n|---|--:|--:|---|---|--:|")
+    for name, X, y in data_sets():
+        for C in (1.0, 1000 / N, np.inf):
+            start = time.perf_counter()
+            s = fl.solve(X, y, C=C)
+            seconds = time.perf_counter() - start
+            print(f"| {name} | {C:g} | {s.n_passes} | {s.gap_kind} | {s.status.name} | {seconds:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

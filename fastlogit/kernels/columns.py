@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastlogit.kernels import storage as protocol
 from fastlogit.kernels.dense import View, dot, outer, register
 from fastlogit.kernels.jit import TILE_OPTIONS, read_only
-from fastlogit.kernels.simd import Pointer, Vector, i64, where
+from fastlogit.kernels.simd import Vector, i64
 
 # A tile's piece of every column stays in the second-level cache between the two sweeps. Pieces of less than 512 bytes
 # are read at 0.7 of the bandwidth: wide X takes larger tiles, which the third level keeps, and asks for the columns to
@@ -53,6 +53,7 @@ class ColumnView(View):
 
     contiguous = 0
     may_be_short = False
+    turned_from, copied_from = 80, None
     n_lines = property(lambda self: self.n_features)
     n_along = property(lambda self: self.n)
 
@@ -66,22 +67,6 @@ class ColumnView(View):
     def center_of(self, line: Any) -> Vector:
         """See `View.center_of`."""
         return self.lanes.splat(self.center.load(line))
-
-    def take(self, B: Pointer) -> None:
-        """See `View.take`: squares of a vector of rows by as many columns."""
-        lanes, builder = self.lanes, self.builder
-        last = builder.sub(self.n_lines, i64(1))
-        with lanes.loop(i64(0), self.n_along, lanes.count) as r, lanes.loop(i64(0), self.n_lines, lanes.count) as j:
-            columns = []
-            for i in range(lanes.count):
-                column = builder.add(j, i64(i))
-                inside = builder.icmp_signed("<=", column, last)
-                rows = builder.select(inside, builder.sub(self.n_along, r), i64(0))
-                mask, line = lanes.first(rows), lanes.smaller(column, last)
-                value = lanes.load(self.address(self.line(line), r), self.x.dtype, mask)
-                columns.append(where(mask, value - self.center_of(line), 0.0))
-            for i, row in enumerate(lanes.transposed(columns)):
-                lanes.store(row, B.at(builder.add(r, i64(i)), j))
 
     def prefetch_lines(self, addresses: Sequence[Any]) -> None:
         """See `View.prefetch_lines`."""

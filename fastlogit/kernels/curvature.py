@@ -14,7 +14,7 @@ from fastlogit.kernels.jit import kernel
 from fastlogit.kernels.jit import tile as compiled
 from fastlogit.kernels.losses import LOSS, SMALLEST_MARGIN, losses, probabilities, weigh_and_sum
 from fastlogit.kernels.passes import bounds, class_factors, tile_for
-from fastlogit.kernels.storage import accumulate, as_rows, margins, take
+from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate, as_rows, margins, take
 
 HESS_ROWS = 128
 VECTOR_ROWS = 64
@@ -65,7 +65,7 @@ def grad_hess(
         P = np.empty((loss.n_classes, T), W.dtype)
         F, M, c = np.empty(T, W.dtype), np.empty(T, W.dtype), np.empty(T)
         factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
-        sums = np.zeros((K + 3, 16))
+        sums = np.zeros((K + 3, ROWS_AT_ONCE))
         sums[K + SMALLEST_MARGIN] = np.inf
         B = np.zeros((T, inverse_scale.size), inverse_scale.dtype)
         Q = np.zeros((T, inverse_scale.size), inverse_scale.dtype)
@@ -188,7 +188,7 @@ def losses_along(
         Z, at = tile_for(W, T), np.zeros((K, T), W.dtype)
         F, M = np.empty(T, W.dtype), np.empty(T, W.dtype)
         factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
-        sums = np.zeros((steps.size, K + 3, 16))
+        sums = np.zeros((steps.size, K + 3, ROWS_AT_ONCE))
         for start in range(begin, end, T):
             n = min(T, end - start)
             margins(storage, start, n, W, center, Z, 1)

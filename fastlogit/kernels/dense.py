@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
 from fastlogit.kernels import storage as protocol
 from fastlogit.kernels.jit import TILE_OPTIONS, tile
 from fastlogit.kernels.simd import Lanes, Pointer, Vector, choose, i64, muladd
+from fastlogit.kernels.storage import PADDING
 
 CLASSES = 6  # the classes of one register tile
 
@@ -43,6 +45,10 @@ class View(ABC):
     is_only_sweep: Any
 
     contiguous: int  # the axis of X along which a line runs
+    # From so many classes on `dot` turns its tile around to become `outer`, whose sums need no folding across lanes,
+    # and `outer` copies it, centred once for all classes; None: never.
+    turned_from: int | None
+    copied_from: int | None
     may_be_short: bool  # whether a line may be a vector or less in more than the odd tile
     n_lines: Any
     n_along: Any
@@ -85,9 +91,27 @@ class View(ABC):
             for address in others:
                 self._ask(address, self.ahead, level=2)
 
-    @abstractmethod
-    def take(self, B: Pointer) -> None:
-        """``B[r, j] = x'[r, j]``; rows and columns up to the next multiple of a vector may be written."""
+    def centred(self, line: Any, a: Any, mask: Vector | None) -> Vector:
+        """Return ``x'`` of a line from ``a`` on."""
+        value = self.lanes.load(self.address(self.line(line), a), self.x.dtype, mask)
+        return value - (self.center_of(line) or self.center_along(a, mask))
+
+    def copy(self, B: Pointer) -> None:
+        """``B[line, a] = x'[line, a]``; along the lines up to the next multiple of a vector is written."""
+        with self.lanes.loop(i64(0), self.n_lines) as line:
+            for a, mask in self.lanes.vectors(self.n_along):
+                self.lanes.store(self.centred(line, a, mask), B.at(line, a))
+
+    def turn(self, B: Pointer) -> None:
+        """``B[a, line] = x'[line, a]``, in squares of a vector by a vector; up to a whole square is written."""
+        lanes, builder = self.lanes, self.builder
+        last = builder.sub(self.n_lines, i64(1))
+        with lanes.loop(i64(0), self.n_lines, lanes.count) as first:
+            lines = [lanes.smaller(builder.add(first, i64(i)), last) for i in range(lanes.count)]
+            for a, mask in lanes.vectors(self.n_along):
+                vectors = [self.centred(line, a, mask) for line in lines]
+                for i, vector in enumerate(lanes.transposed(vectors)):
+                    lanes.store(vector, B.at(builder.add(a, i64(i)), first))
 
     @abstractmethod
     def prefetch_lines(self, addresses: Sequence[Any]) -> None:
@@ -98,7 +122,34 @@ class View(ABC):
         self.lanes.prefetch(after, self.lanes.count * self.x.itemsize, level)
 
 
+class Copied(View):
+    """A tile that has been copied, its lines being what `outer` walks: no centre, and nothing to ask for."""
+
+    def __init__(self, lanes: Lanes, x: Pointer, n_lines: Any, n_along: Any) -> None:
+        self.lanes, self.builder, self.x, self.n_lines, self.n_along = lanes, lanes.builder, x, n_lines, n_along
+
+    def line(self, line: Any) -> Any:
+        """See `View.line`."""
+        return self.x.at(line, i64(0))
+
+    def center_along(self, a: Any, mask: Vector | None) -> None:
+        """See `View.center_along`."""
+
+    def center_of(self, line: Any) -> None:
+        """See `View.center_of`."""
+
+    def prefetch(self, own: Sequence[Any], others: Sequence[Any]) -> None:
+        """See `View.prefetch`."""
+
+    def prefetch_lines(self, addresses: Sequence[Any]) -> None:
+        """See `View.prefetch_lines`."""
+
+
 Write = Callable[[Any, Any, Vector], None]
+
+
+def _centred(value: Vector, center: Vector | None) -> Vector:
+    return value if center is None else value - center
 
 
 def _powers(value: Vector, count: int) -> list[Vector]:
@@ -194,7 +245,7 @@ def outer(view: View, A: Pointer, k: Any, K: int, write: Write, powers: int = 1)
             view.prefetch_lines(addresses)
             view.prefetch(*(addresses, []) if fetch else ([], addresses))
             values = [
-                _powers(lanes.load(address, view.x.dtype, mask) - (center or center_along), powers)
+                _powers(_centred(lanes.load(address, view.x.dtype, mask), center or center_along), powers)
                 for address, mask, center_along in zip(addresses, masks, centers_along, strict=True)
             ]
             weights = [lanes.splat(A.load(builder.add(k, i64(m)), line)) for m in range(K)]
@@ -233,7 +284,7 @@ def outer(view: View, A: Pointer, k: Any, K: int, write: Write, powers: int = 1)
     choose(builder, fitting, forms, lambda V: block(V, whole, rest))
 
 
-def _micro_kernel(classes: range, view_type: type[View], multiply: Any, write_to: str, powers: int) -> Any:
+def _micro_kernel(classes: Sequence[int], view_type: type[View], multiply: Any, write_to: str, powers: int) -> Any:
     """Return an intrinsic ``f(X, start, n, A, k, K, center, B, sweeps)`` for K classes from k on, K in ``classes``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -262,11 +313,17 @@ def _micro_kernel(classes: range, view_type: type[View], multiply: Any, write_to
 
 @tile
 def class_blocks(K: int) -> Any:
-    """Yield ``(first, count)``: K classes in the fewest blocks of at most `CLASSES`, as even as can be."""
-    blocks = (K + CLASSES - 1) // CLASSES
-    size = (K + blocks - 1) // blocks
-    for k in range(0, K, size):
-        yield k, min(size, K - k)
+    """Yield ``(first, count)``: K classes in blocks of `_FEW`, of 1 only where K is 1."""
+    k = 0
+    while k < K:
+        left = K - k
+        count = left
+        if left == 5 or left == 7:  # 3 + 2, 4 + 3
+            count = (left + 1) // 2
+        elif left > CLASSES:
+            count = CLASSES
+        yield k, count
+        k += count
 
 
 def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumulate: Any) -> None:
@@ -281,45 +338,75 @@ def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumu
     margins, accumulate : `dot` or `outer`
         Which product is which.
     """
+    copied, turned = _copier(view, View.copy), _copier(view, View.turn)
     for function, multiply, write_to, powers in (
         (protocol.margins, margins, "Z", 1),
         (protocol.accumulate, accumulate, "G", 1),
         (protocol.accumulate_moments, accumulate, "G", 2),
     ):
-        _bind(function, owns, *(_micro_kernel(c, view, multiply, write_to, powers) for c in (range(1, 2), _MANY)))
-
-    taken = _taker(view)
+        one, few = (_micro_kernel(classes, view, multiply, write_to, powers) for classes in ((1,), _FEW))
+        copy, many_from = (turned, view.turned_from) if multiply is dot else (copied, view.copied_from)
+        many = _product_of_copy(write_to) if many_from and powers == 1 else None
+        _bind(function, owns, one, few, copy, many, many_from)
+    as_rows = copied if margins is dot else turned
 
     @overload(protocol.take, jit_options=TILE_OPTIONS)
     def take(storage: Any, start: Any, n: Any, center: Any, B: Any) -> Any:
         def impl(storage: Any, start: Any, n: Any, center: Any, B: Any) -> Any:
-            taken(storage.X, start, n, center, B)
+            as_rows(storage.X, start, n, center, B)
 
         return impl if owns(storage) else None
 
 
-_MANY = range(1, CLASSES + 1)
+_FEW = (1, 2, 3, 4, CLASSES)  # a form for 5 would be a quarter of the compile time
 
 
-def _taker(view_type: type[View]) -> Any:
-    """Return an intrinsic ``f(X, start, n, center, B)`` that copies a tile as rows."""
+def _copier(view_type: type[View], copy: Callable[[View, Pointer], None]) -> Any:
+    """Return an intrinsic ``f(X, start, n, center, B)`` that copies a tile."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = signature.args
         lanes = Lanes(context, builder, kinds[4].dtype)
         x = Pointer(context, builder, kinds[0], args[0], contiguous=view_type.contiguous)
         view = view_type(lanes, x, Pointer(context, builder, kinds[3], args[3]), args[1], args[2])
-        view.take(Pointer(context, builder, kinds[4], args[4]))
+        copy(view, Pointer(context, builder, kinds[4], args[4]))
         return context.get_dummy_value()
 
     @intrinsic
-    def taken(typingctx: Any, X: Any, start: Any, n: Any, center: Any, B: Any) -> Any:
+    def copied(typingctx: Any, X: Any, start: Any, n: Any, center: Any, B: Any) -> Any:
         return types.void(X, types.int64, types.int64, center, B), codegen
 
-    return taken
+    return copied
 
 
-def _bind(function: Any, owns: Callable[[Any], bool], one: Any, many: Any) -> None:
+def _product_of_copy(write_to: str) -> Any:
+    """Return an intrinsic ``f(tile, n_lines, n_along, A, k, K, B)``: `outer` over a copied tile."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        lanes = Lanes(context, builder, kinds[3].dtype)
+        A, B = Pointer(context, builder, kinds[3], args[3]), Pointer(context, builder, kinds[6], args[6])
+        view = Copied(lanes, Pointer(context, builder, kinds[0], args[0]), args[1], args[2])
+
+        def write(m: Any, place: Any, vector: Vector) -> None:
+            (lanes.store if write_to == "Z" else lanes.add_to_float64)(vector, B.at(m, place))
+
+        choose(builder, args[5], (1, CLASSES), lambda K: outer(view, A, args[4], K, write))
+        return context.get_dummy_value()
+
+    @intrinsic
+    def product_of_copy(typingctx: Any, tile: Any, n_lines: Any, n_along: Any, A: Any, k: Any, K: Any, B: Any) -> Any:
+        index = types.int64
+        return types.void(tile, index, index, A, index, index, B), codegen
+
+    return product_of_copy
+
+
+def _bind(
+    function: Any, owns: Callable[[Any], bool], one: Any, few: Any, copy: Any, many: Any, many_from: int | None
+) -> None:
+    over_features = function is protocol.margins  # what is summed over: features, else rows
+
     @overload(function, jit_options=TILE_OPTIONS)
     def bind(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
         if not owns(storage):
@@ -330,6 +417,24 @@ def _bind(function: Any, owns: Callable[[Any], bool], one: Any, many: Any) -> No
 
         def matrix(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
             for k, K in class_blocks(A.shape[0]):
-                many(storage.X, start, n, A, k, K, center, B, sweeps)
+                few(storage.X, start, n, A, k, K, center, B, sweeps)
 
-        return vector if A.ndim == 1 else matrix
+        def copying_matrix(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
+            K = A.shape[0]
+            if K < many_from:
+                for k, count in class_blocks(K):
+                    few(storage.X, start, n, A, k, count, center, B, sweeps)
+                return
+            n_features = storage.X.shape[1]
+            n_lines, n_along = (n_features, n) if over_features else (n, n_features)
+            tile = np.empty((-(-n_lines // PADDING) * PADDING, -(-n_along // PADDING) * PADDING), A.dtype)
+            copy(storage.X, start, n, center, tile)
+            whole = K // CLASSES * CLASSES
+            for k in range(0, whole, CLASSES):
+                many(tile, n_lines, n_along, A, k, CLASSES, B)
+            for k in range(whole, K):
+                many(tile, n_lines, n_along, A, k, 1, B)
+
+        if A.ndim == 1:
+            return vector
+        return matrix if many is None else copying_matrix

@@ -7,15 +7,19 @@ from numba import prange
 
 from fastlogit.kernels.jit import kernel
 from fastlogit.kernels.jit import tile as compiled
+from fastlogit.kernels.long_rows import cross_entropy_grad_of_row, cross_entropy_of_row, softmax_of_row
 from fastlogit.kernels.losses import Softmax, losses, probabilities
+from fastlogit.kernels.storage import padded_rows
 from fastlogit.kernels.transpose import empty_tile, put_rows, take_rows
 
 TILE_BYTES = 1 << 14
+#: From so many classes on rows are walked along themselves.
+LONG = 64
 
 
 @compiled
 def _tile_rows(K: int, itemsize: int) -> int:
-    return min(256, max(16, TILE_BYTES // (K * itemsize) // 16 * 16))
+    return min(256, max(128 // itemsize, TILE_BYTES // (K * itemsize) // 16 * 16))
 
 
 @compiled
@@ -29,6 +33,10 @@ def softmax_of_rows(logits: Any, n_chunks: int, out: Any) -> None:
     for chunk in prange(n_chunks):
         first, last = _bounds(logits.shape[0], chunk, n_chunks)
         K = logits.shape[1]
+        if K >= LONG:
+            for row in range(first, last):
+                softmax_of_row(logits, row, out)
+            continue
         T = _tile_rows(K, out.itemsize)
         Z, b = empty_tile(K, T, out.dtype), np.zeros(K, out.dtype)
         absent = np.empty((0, 0), out.dtype)
@@ -67,9 +75,15 @@ def cross_entropy(logits: Any, labels: Any, n_chunks: int, totals: Any) -> None:
     for chunk in prange(n_chunks):
         first, last = _bounds(logits.shape[0], chunk, n_chunks)
         K = logits.shape[1]
+        if K >= LONG:
+            total = 0.0
+            for row in range(first, last):
+                total += cross_entropy_of_row(logits, labels, row)
+            totals[chunk] = total
+            continue
         T = _tile_rows(K, logits.itemsize)
         Z, b = empty_tile(K, T, logits.dtype), np.zeros(K, logits.dtype)
-        F, M = np.empty(T, logits.dtype), np.empty(T, logits.dtype)
+        F, M = np.empty(padded_rows(T), logits.dtype), np.empty(padded_rows(T), logits.dtype)
         absent, sums = np.empty((0, 0), logits.dtype), np.zeros(T)
         for start in range(first, last, T):
             n = min(T, last - start)
@@ -86,9 +100,13 @@ def cross_entropy_grad(logits: Any, labels: Any, n_chunks: int, factor: Any, out
     for chunk in prange(n_chunks):
         first, last = _bounds(logits.shape[0], chunk, n_chunks)
         K = logits.shape[1]
+        if K >= LONG:
+            for row in range(first, last):
+                cross_entropy_grad_of_row(logits, labels, row, factor, out)
+            continue
         T = _tile_rows(K, logits.itemsize)
         Z, b = empty_tile(K, T, logits.dtype), np.zeros(K, logits.dtype)
-        F, M = np.empty(T, logits.dtype), np.empty(T, logits.dtype)
+        F, M = np.empty(padded_rows(T), logits.dtype), np.empty(padded_rows(T), logits.dtype)
         absent = np.empty((0, 0), logits.dtype)
         for start in range(first, last, T):
             n = min(T, last - start)

@@ -117,7 +117,7 @@ class Tile:
 
     def __init__(self, context: Any, builder: Any, signature: Any, args: Any, names: str) -> None:
         kinds = dict(zip(names.split(), signature.args, strict=True))
-        self.lanes = Lanes(context, builder, kinds["Z"].dtype)
+        self.lanes = Lanes(context, builder, kinds["Z"].dtype, width=2)
         for (name, kind), value in zip(kinds.items(), args, strict=True):
             self.__dict__[name] = Pointer(context, builder, kind, value) if isinstance(kind, types.Array) else value
         self.cells = cgutils.alloca_once(builder, self.lanes.scalar, size=i64(self.lanes.count))
@@ -351,9 +351,9 @@ def weigh_and_sum(
     """Apply the rows' weights to a tile and add it up.
 
     ``weight`` (N,) and ``factor`` (rows,) are empty where absent. ``Z`` becomes the weighted residuals, ``F`` the
-    weights. ``sums``
-    (K + 3, 16) float64 keeps a partial sum for each lane: of every class's residuals, of the losses, the smallest
-    margin over rows of positive weight (not a sum), and the number of rows whose margin is positive.
+    weights. ``sums`` (K + 3, `ROWS_AT_ONCE`) float64 keeps a partial sum for each lane: of every class's residuals, of
+    the losses, the smallest margin over rows of positive weight (not a sum), and the number of rows whose margin is
+    positive.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:

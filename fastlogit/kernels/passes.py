@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from fastlogit.kernels.jit import TILE_OPTIONS, kernel
 from fastlogit.kernels.jit import tile as compiled
 from fastlogit.kernels.losses import SMALLEST_MARGIN, losses, probabilities, weigh_and_sum
-from fastlogit.kernels.storage import accumulate, accumulate_moments, as_rows, margins, tile_rows
+from fastlogit.kernels.storage import (
+    ROWS_AT_ONCE,
+    accumulate,
+    accumulate_moments,
+    as_rows,
+    margins,
+    padded_rows,
+    tile_rows,
+)
 from fastlogit.kernels.transpose import empty_tile, put_rows
 
 
@@ -56,7 +64,7 @@ def tile_for(W: Any, rows: int) -> Any:
 @overload(tile_for, jit_options=TILE_OPTIONS)
 def _tile_for(W: Any, rows: Any) -> Any:
     def vector(W: Any, rows: Any) -> Any:
-        return np.empty(rows, W.dtype)
+        return np.empty(padded_rows(rows), W.dtype)
 
     def matrix(W: Any, rows: Any) -> Any:
         return empty_tile(W.shape[0], rows, W.dtype)
@@ -107,9 +115,9 @@ def loss_grad(
         T = tile_rows(storage, K)
         tile = tile_for(W, T)
         Z = as_rows(tile)
-        F, M = np.empty(T, W.dtype), np.empty(T, W.dtype)
-        factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
-        sums = np.zeros((K + 3, 16))
+        F, M = np.empty(padded_rows(T), W.dtype), np.empty(padded_rows(T), W.dtype)
+        factor = np.empty(padded_rows(T) if targets.class_weight.size else 0, W.dtype)
+        sums = np.zeros((K + 3, ROWS_AT_ONCE))
         sums[K + SMALLEST_MARGIN] = np.inf
         gradient = G[chunk]
         gradient[:] = 0.0
@@ -134,9 +142,9 @@ def moments(storage: Any, targets: Any, shift: Any, first: int, last: int, n_chu
     for chunk in prange(n_chunks):
         begin, end = bounds(first, last, chunk, n_chunks)
         T = tile_rows(storage, 1)
-        S, F = np.empty(T), np.zeros(T)
-        factor = np.empty(T if targets.class_weight.size else 0)
-        sums = np.zeros((4, 16))
+        S, F = np.empty(padded_rows(T)), np.zeros(padded_rows(T))
+        factor = np.empty(padded_rows(T) if targets.class_weight.size else 0)
+        sums = np.zeros((4, ROWS_AT_ONCE))
         G[chunk] = 0.0
         for start in range(begin, end, T):
             n = min(T, end - start)
@@ -179,7 +187,7 @@ def predict_proba(
         T = tile_rows(storage, b.size)
         tile = tile_for(W, T)
         Z = as_rows(tile)
-        P = np.empty((2, T), W.dtype) if b.size == 1 else Z
+        P = np.empty((2, padded_rows(T)), W.dtype) if b.size == 1 else Z
         for start in range(begin, end, T):
             n = min(T, end - start)
             margins(storage, start, n, W, center, tile, 1)

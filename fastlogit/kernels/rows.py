@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastlogit.kernels import storage as protocol
 from fastlogit.kernels.dense import View, dot, outer, register
 from fastlogit.kernels.jit import TILE_OPTIONS, read_only
-from fastlogit.kernels.simd import Pointer, Vector, i64
+from fastlogit.kernels.simd import Vector, i64
 
 # A tile is swept twice, the second time from the first-level cache, with the next tile on its way to the second.
 TILE_BYTES = 1 << 14
@@ -47,6 +47,7 @@ class RowView(View):
 
     contiguous = 1
     may_be_short = True
+    turned_from = copied_from = 20
     n_lines = property(lambda self: self.n)
     n_along = property(lambda self: self.n_features)
 
@@ -60,16 +61,6 @@ class RowView(View):
 
     def center_of(self, line: Any) -> None:
         """See `View.center_of`."""
-
-    def take(self, B: Pointer) -> None:
-        """See `View.take`."""
-        lanes, builder = self.lanes, self.builder
-        with lanes.loop(i64(0), self.n_lines) as r:
-            base = self.line(r)
-            with lanes.loop(i64(0), self.n_along, lanes.count) as a:
-                mask = lanes.first(builder.sub(self.n_along, a))
-                value = lanes.load(self.address(base, a), self.x.dtype, mask) - self.center_along(a, mask)
-                lanes.store(value, B.at(r, a))
 
     def prefetch_lines(self, addresses: Sequence[Any]) -> None:
         """See `View.prefetch_lines`: rows follow each other, which the hardware sees."""

@@ -36,7 +36,7 @@ def i64(value: int) -> Any:
 
 
 class Vector:
-    """A register of lanes: reals, integers of the same width, or a mask. Operators work lane by lane."""
+    """Lanes of a register or two: reals, integers of the same width, or a mask. Operators work lane by lane."""
 
     def __init__(self, lanes: "Lanes", value: Any) -> None:
         self.lanes, self.value = lanes, value
@@ -115,6 +115,16 @@ class Vector:
 
     def __abs__(self) -> "Vector":
         return self.lanes.call("llvm.fabs", self)
+
+    def lane(self, i: int) -> Any:
+        """Return a lane as a scalar."""
+        return self.lanes.builder.extract_element(self.value, ir.Constant(I32, i))
+
+    def largest(self) -> Any:
+        """Return the largest lane as a scalar; there is no NaN."""
+        name = f"llvm.vector.reduce.fmax.{self.lanes.suffix}"
+        function = self.lanes.function(name, self.lanes.scalar, self.value.type)
+        return self.lanes.builder.call(function, [self.value], fastmath=("nnan",))
 
     def sum(self) -> Any:
         """Return the sum of the lanes as a scalar, in whatever order is quickest."""
@@ -213,12 +223,15 @@ class Pointer:
 
 
 class Lanes:
-    """The vectors of one computing type (numba float32 or float64), made at the builder's position."""
+    """The vectors of one computing type (numba float32 or float64), made at the builder's position.
 
-    def __init__(self, context: Any, builder: Any, compute: Any) -> None:
-        self.context, self.builder, self.compute = context, builder, compute
+    ``width`` is the number of registers of a vector, 1 or 2: two let a long chain of operations overlap with itself.
+    """
+
+    def __init__(self, context: Any, builder: Any, compute: Any, width: int = 1) -> None:
+        self.context, self.builder, self.compute, self.width = context, builder, compute, width
         self.registers = 32 if register_bytes(context) == 64 else 16
-        self.count = register_bytes(context) * 8 // compute.bitwidth
+        self.count = width * register_bytes(context) * 8 // compute.bitwidth
         self.scalar = context.get_data_type(compute)
         self.reals = ir.VectorType(self.scalar, self.count)
         self.integers = ir.VectorType(ir.IntType(compute.bitwidth), self.count)
@@ -245,12 +258,17 @@ class Lanes:
 
     def scalef(self, e: Vector, k: Vector) -> Vector:
         """Return ``2^k e`` for whole k, rounded once, also to subnormal numbers and infinity."""
+        one = Lanes(self.context, self.builder, self.compute)
         letter = "s" if self.compute.bitwidth == 32 else "d"
-        mask, mode = ir.IntType(self.count), ir.Constant(I32, 4)  # all lanes; the current rounding, to nearest
+        mask, mode = ir.IntType(one.count), ir.Constant(I32, 4)  # all lanes; the current rounding, to nearest
         name = f"llvm.x86.avx512.mask.scalef.p{letter}.512"
-        function = self.function(name, self.reals, self.reals, self.reals, self.reals, mask, I32)
-        arguments = [e.value, k.value, self.zero.value, ir.Constant(mask, -1), mode]
-        return Vector(self, self.builder.call(function, arguments))
+        function = self.function(name, one.reals, one.reals, one.reals, one.reals, mask, I32)
+        scaled = []
+        for first in range(0, self.count, one.count):
+            pieces = [one._shuffle(x, x, range(first, first + one.count)).value for x in (e, k)]
+            arguments = [*pieces, one.zero.value, ir.Constant(mask, -1), mode]
+            scaled.append(Vector(one, self.builder.call(function, arguments)))
+        return scaled[0] if self.width == 1 else self._shuffle(*scaled, range(self.count))
 
     def splat(self, scalar: Any) -> Vector:
         """Return a vector with a scalar of generated code in every lane."""
@@ -259,6 +277,14 @@ class Lanes:
         first = self.builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
         zeros = ir.Constant(ir.VectorType(I32, self.count), [0] * self.count)
         return Vector(self, self.builder.shuffle_vector(first, undefined, zeros))
+
+    def ramp(self, start: Any) -> Vector:
+        """Return the integers ``start``, ``start + 1``, ... of the lanes' width."""
+        index = ir.Constant(self.integers, list(range(self.count)))
+        width = self.integers.element.width
+        return Vector(self, index) + self.splat(
+            self.builder.trunc(start, self.integers.element) if width < 64 else start
+        )
 
     def first(self, n: Any) -> Vector:
         """Return a mask of the first ``n`` lanes."""
@@ -377,12 +403,12 @@ class Lanes:
         """Return the smaller of two integers."""
         return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
 
-    def prefetch(self, address: Any, n_bytes: int, level: int) -> None:
+    def prefetch(self, address: Any, n_bytes: int, level: int, write: bool = False) -> None:
         """Ask for the lines of ``n_bytes`` from any ``address`` on, valid or not; LLVM's level 3 is L1, 2 is L2."""
         function = self.function("llvm.prefetch.p0", ir.VoidType(), I8.as_pointer(), I32, I32, I32)
         for line in range(0, n_bytes, 64):
             pointer = self.builder.gep(address, [i64(line)])
-            self.builder.call(function, [pointer, *(ir.Constant(I32, flag) for flag in (0, level, 1))])
+            self.builder.call(function, [pointer, *(ir.Constant(I32, flag) for flag in (int(write), level, 1))])
 
     def sums(self, count: int) -> list[Sum]:
         """Return ``count`` sums that start at 0."""
@@ -393,6 +419,14 @@ class Lanes:
         """``for i in range(start, stop, step)``; gives ``i``."""
         with cgutils.for_range_slice(self.builder, start, stop, i64(step), I64, inc=True) as (i, _):
             yield i
+
+    def vectors(self, n: Any) -> Iterator[tuple[Any, Vector | None]]:
+        """Loop over 0 to n a vector at a time: the caller's text twice, for whole vectors without a mask and the rest."""
+        whole = self.builder.and_(n, i64(-self.count))
+        with self.loop(i64(0), whole, self.count) as i:
+            yield i, None
+        with self.builder.if_then(self.builder.icmp_signed("<", whole, n)):
+            yield whole, self.first(self.builder.sub(n, whole))
 
     @contextmanager
     def rows(self, n: Any) -> Iterator[tuple[Any, Vector]]:

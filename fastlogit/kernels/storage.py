@@ -9,7 +9,7 @@ Conventions: ``start`` and ``n`` are the tile's rows, some ``tile_rows`` at a ti
 or (padded,) where there is one margin a row, which compiles to less; ``Z`` and ``R`` are (K, rows) or (rows,) to match;
 ``center`` is (padded,). All are of the computing type and zero from n_features on, padded to a multiple of `PADDING`.
 ``G`` is (K, padded) float64. ``sweeps`` tells over how many sweeps of a tile the pass can spread its asking for the
-next tile: it is a hint, for the speed alone. ``Z`` may be written up to the next multiple of 16 rows.
+next tile: it is a hint, for the speed alone. ``Z`` may be written up to `padded_rows`.
 """
 
 from typing import Any
@@ -18,9 +18,11 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from fastlogit.kernels.jit import TILE_OPTIONS
+from fastlogit.kernels.jit import TILE_OPTIONS, tile
 
 PADDING = 16
+#: Rows that losses take at once, two registers of float32 at most: arrays of a tile's rows are padded to a multiple.
+ROWS_AT_ONCE = 32
 
 
 def _for_kernels(name: str) -> TypeError:
@@ -69,6 +71,12 @@ def _as_rows(A: Any) -> Any:
         return A
 
     return vector if A.ndim == 1 else matrix
+
+
+@tile
+def padded_rows(T: int) -> int:
+    """Return the length of an array that holds something of each of a tile's ``T`` rows."""
+    return (T + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
 
 
 def padded(n_features: int) -> int:

@@ -11,7 +11,7 @@ from fastlogit.kernels.jit import TILE_OPTIONS, kernel
 from fastlogit.kernels.jit import tile as compiled
 from fastlogit.kernels.losses import weigh_and_sum
 from fastlogit.kernels.passes import bounds, class_factors
-from fastlogit.kernels.storage import accumulate_moments, as_rows, take
+from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate_moments, as_rows, take
 
 _ROWS = 128
 
@@ -93,7 +93,7 @@ def survey(
         begin, end = bounds(first, last, chunk, n_chunks)
         S, F, square = np.empty(_ROWS), np.zeros(_ROWS), np.empty(_ROWS, inverse_scale.dtype)
         factor = np.empty(_ROWS if targets.class_weight.size else 0)
-        sums = np.zeros((4, 16))
+        sums = np.zeros((4, ROWS_AT_ONCE))
         B, center = np.zeros((_ROWS, shift.size), inverse_scale.dtype), shift.astype(inverse_scale.dtype)
         found = begin - first
         G[chunk] = 0.0
@@ -120,7 +120,7 @@ def information(storage: Any, targets: Any, center: Any, first: int, last: int, 
         begin, end = bounds(first, last, chunk, n_chunks)
         S, F = np.empty(_ROWS), np.zeros(_ROWS)
         factor = np.empty(_ROWS if targets.class_weight.size else 0)
-        weights = np.zeros((4, 16))
+        weights = np.zeros((4, ROWS_AT_ONCE))
         B = np.zeros((_ROWS, center.size))
         sums[chunk] = 0.0
         for start in range(begin, end, _ROWS):

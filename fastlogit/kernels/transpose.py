@@ -8,13 +8,13 @@ from numba.extending import intrinsic
 
 from fastlogit.kernels.jit import tile as compiled
 from fastlogit.kernels.simd import Lanes, Pointer, choose, i64
-from fastlogit.kernels.storage import PADDING
+from fastlogit.kernels.storage import PADDING, padded_rows
 
 
 @compiled
 def empty_tile(K: int, rows: int, dtype: Any) -> Any:
     """Return a tile (K, rows) with the memory that the last square of classes spills into."""
-    return np.empty((-(-K // PADDING) * PADDING, rows), dtype)[:K]
+    return np.empty((-(-K // PADDING) * PADDING, padded_rows(rows)), dtype)[:K]
 
 
 @intrinsic
@@ -27,10 +27,14 @@ def take_rows(typingctx: Any, A: Any, start: Any, n: Any, Z: Any) -> Any:
         rows, tile = Pointer(context, builder, A, args[0], contiguous=1), Pointer(context, builder, Z, args[3])
         K, last = rows.shape[1], builder.sub(args[2], i64(1))
         whole = builder.and_(K, i64(-L))
+        ahead = builder.mul(args[2], rows.strides[0])
 
         def square(r: Any, k: Any, mask: Any) -> None:
             each = [lanes.smaller(builder.add(r, i64(i)), last) for i in range(L)]
-            loaded = [lanes.load(rows.at(builder.add(args[1], row), k), A.dtype, mask) for row in each]
+            addresses = [rows.at(builder.add(args[1], row), k) for row in each]
+            for address in addresses:  # of the next tile: memory idles while this one is computed
+                lanes.prefetch(builder.gep(address, [ahead]), L * rows.itemsize, level=2)
+            loaded = [lanes.load(address, A.dtype, mask) for address in addresses]
             for j, column in enumerate(lanes.transposed(loaded)):
                 lanes.store(column, tile.at(builder.add(k, i64(j)), r))
 
@@ -55,6 +59,7 @@ def put_rows(typingctx: Any, Z: Any, n: Any, factor: Any, out: Any, start: Any) 
         n, K, first = args[1], rows.shape[1], args[4]
         factor = lanes.splat(args[2])
         whole = builder.and_(K, i64(-L))
+        ahead = builder.mul(n, rows.strides[0])
 
         def load(k: Any, r: Any) -> Any:
             return lanes.load(tile.at(k, r)) * factor
@@ -72,7 +77,9 @@ def put_rows(typingctx: Any, Z: Any, n: Any, factor: Any, out: Any, start: Any) 
             loaded = [load(builder.add(k, i64(j)), r) for j in range(L)]
             for i, row in enumerate(lanes.transposed(loaded)):
                 inside = builder.select(builder.icmp_signed("<", i64(i), left), width, i64(0))
-                lanes.store(row, rows.at(builder.add(first, builder.add(r, i64(i))), k), lanes.first(inside))
+                address = rows.at(builder.add(first, builder.add(r, i64(i))), k)
+                lanes.prefetch(builder.gep(address, [ahead]), L * rows.itemsize, level=2, write=True)
+                lanes.store(row, address, lanes.first(inside))
 
         def many_classes(r: Any, left: Any) -> None:
             with lanes.loop(i64(0), whole, L) as k:

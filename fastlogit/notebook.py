@@ -223,9 +223,9 @@ def softmax(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
     inner = z.size // (outer * K)
     cube = read_only(np.ascontiguousarray(z)).reshape(outer, K, inner)
     if inner == 1:
-        passes.softmax_of_rows(cube[:, :, 0], n_chunks(outer, 1), out.reshape(outer, K))
+        passes.softmax_of_rows(n_chunks(outer, 1), cube[:, :, 0], out.reshape(outer, K))
     else:
-        passes.softmax_of_columns(cube, n_chunks(outer * inner, 1), out.reshape(outer, K, inner))
+        passes.softmax_of_columns(n_chunks(outer * inner, 1), cube, out.reshape(outer, K, inner))
     return out
 
 
@@ -266,7 +266,7 @@ def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike) -> float:
     """
     z, codes = _as_matrix(logits, labels)
     totals = np.empty(n_chunks(len(z), 1))
-    passes.cross_entropy(z, codes, totals.size, totals)
+    passes.cross_entropy(totals.size, z, codes, totals)
     return float(totals.sum() / len(z))
 
 
@@ -278,5 +278,5 @@ def grad_of_loss_wrt_logits(logits: ArrayLike, labels: ArrayLike) -> NDArray[Any
     """
     z, codes = _as_matrix(logits, labels)
     out = np.empty(z.shape, z.dtype)
-    passes.cross_entropy_grad(z, codes, n_chunks(len(z), 1), z.dtype.type(1.0 / len(z)), out)
+    passes.cross_entropy_grad(n_chunks(len(z), 1), z, codes, z.dtype.type(1.0 / len(z)), out)
     return out

@@ -37,7 +37,7 @@ def _walk(
     for first, last in parts(storage, K):
         low, high = max(first, begin), min(last, end)
         if low < high:
-            run(storage, *args, low, high, n_chunks(high - low, 1), out[low - begin : high - begin])
+            run(n_chunks(high - low, 1), storage, *args, low, high, out[low - begin : high - begin])
     return out
 
 

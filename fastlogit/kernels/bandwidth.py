@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -41,11 +41,10 @@ def _any_bits(typingctx: Any, words: Any, first: Any, last: Any) -> Any:
 
 
 @kernel
-def _read(words: Any, n_chunks: int, out: Any) -> None:
-    for chunk in prange(n_chunks):
-        blocks = words.size // _WORDS
-        first, last = np.int64(chunk) * blocks // n_chunks, (np.int64(chunk) + 1) * blocks // n_chunks
-        out[chunk] = _any_bits(words, first * _WORDS, last * _WORDS)
+def _read(chunk: int, n_chunks: int, words: Any, out: Any) -> None:
+    blocks = words.size // _WORDS
+    first, last = chunk * blocks // n_chunks, (chunk + 1) * blocks // n_chunks
+    out[chunk] = _any_bits(words, first * _WORDS, last * _WORDS)
 
 
 def reader(X: NDArray[Any]) -> Any:
@@ -54,7 +53,7 @@ def reader(X: NDArray[Any]) -> Any:
     words = flat.view(np.uint8)[: flat.nbytes // 8 * 8].view(np.int64)
     words.flags.writeable = False
     out = np.empty(64, np.int64)
-    return lambda: _read(words, out.size, out)
+    return lambda: _read(out.size, words, out)
 
 
 def read_bandwidth(X: NDArray[Any], repeats: int = 5) -> float:

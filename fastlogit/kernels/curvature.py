@@ -7,7 +7,6 @@ With ``c_kl = s p_k (delta_kl - p_l)`` the Hessian's block of classes k and l is
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from fastlogit.kernels.gram import add_gram, row_squares, scale_rows
 from fastlogit.kernels.jit import kernel
@@ -34,6 +33,8 @@ def _curvature(P: Any, s: Any, k: int, m: int, K: int, n: int, c: Any) -> None:
 
 @kernel
 def grad_hess(
+    chunk: int,
+    n_chunks: int,
     storage: Any,
     targets: Any,
     loss: Any,
@@ -44,7 +45,6 @@ def grad_hess(
     n_features: int,
     first: int,
     last: int,
-    n_chunks: int,
     G: Any,
     totals: Any,
     H: Any,
@@ -57,48 +57,47 @@ def grad_hess(
     ``inverse_scale`` (size,), size being n_features + 1 padded, is of the type that the Hessian's products are
     computed in.
     """
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        K, T = b.size, HESS_ROWS
-        tile = tile_for(W, T)
-        Z = as_rows(tile)
-        P = np.empty((loss.n_classes, T), W.dtype)
-        F, M, c = np.empty(T, W.dtype), np.empty(T, W.dtype), np.empty(T)
-        factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
-        sums = np.zeros((K + 3, ROWS_AT_ONCE))
-        sums[K + SMALLEST_MARGIN] = np.inf
-        B = np.zeros((T, inverse_scale.size), inverse_scale.dtype)
-        Q = np.zeros((T, inverse_scale.size), inverse_scale.dtype)
-        square = np.empty(T, inverse_scale.dtype)
-        center_of_tile = center.astype(inverse_scale.dtype)
-        gradient = G[chunk]
-        gradient[:] = 0.0
-        H[chunk] = 0.0
-        largest = 0.0
-        for start in range(begin, end, T):
-            n = min(T, end - start)
-            margins(storage, start, n, W, center, tile, 2)
-            probabilities(loss, targets.offset, start, n, b, Z, P)
-            losses(loss, targets.y, targets.offset, start, n, b, Z, F, M)
-            class_factors(targets, start, n, factor)
-            weigh_and_sum(targets.weight, factor, start, n, Z, F, M, sums)
-            accumulate(storage, start, n, tile, center, gradient, 2)
-            take(storage, start, n, center_of_tile, B)
-            B[:, n_features] = 1.0
-            row_squares(B, inverse_scale, n, square)
-            for r in range(n):
-                if F[r] > 0.0:
-                    largest = max(largest, square[r])
-            block = 0
-            for k in range(K):
-                for m in range(k, K):
-                    _curvature(P, F, k, m, K, n, c)
-                    scale_rows(B, c, n, Q)
-                    add_gram(B, Q, n, H[chunk, block])
-                    block += 1
-        for k in range(K + 3):
-            totals[chunk, k] = sums[k].min() if k == K + SMALLEST_MARGIN else sums[k].sum()
-        totals[chunk, K + 3] = largest
+    begin, end = bounds(first, last, chunk, n_chunks)
+    K, T = b.size, HESS_ROWS
+    tile = tile_for(W, T)
+    Z = as_rows(tile)
+    P = np.empty((loss.n_classes, T), W.dtype)
+    F, M, c = np.empty(T, W.dtype), np.empty(T, W.dtype), np.empty(T)
+    factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+    sums = np.zeros((K + 3, ROWS_AT_ONCE))
+    sums[K + SMALLEST_MARGIN] = np.inf
+    B = np.zeros((T, inverse_scale.size), inverse_scale.dtype)
+    Q = np.zeros((T, inverse_scale.size), inverse_scale.dtype)
+    square = np.empty(T, inverse_scale.dtype)
+    center_of_tile = center.astype(inverse_scale.dtype)
+    gradient = G[chunk]
+    gradient[:] = 0.0
+    H[chunk] = 0.0
+    largest = 0.0
+    for start in range(begin, end, T):
+        n = min(T, end - start)
+        margins(storage, start, n, W, center, tile, 2)
+        probabilities(loss, targets.offset, start, n, b, Z, P)
+        losses(loss, targets.y, targets.offset, start, n, b, Z, F, M)
+        class_factors(targets, start, n, factor)
+        weigh_and_sum(targets.weight, factor, start, n, Z, F, M, sums)
+        accumulate(storage, start, n, tile, center, gradient, 2)
+        take(storage, start, n, center_of_tile, B)
+        B[:, n_features] = 1.0
+        row_squares(B, inverse_scale, n, square)
+        for r in range(n):
+            if F[r] > 0.0:
+                largest = max(largest, square[r])
+        block = 0
+        for k in range(K):
+            for m in range(k, K):
+                _curvature(P, F, k, m, K, n, c)
+                scale_rows(B, c, n, Q)
+                add_gram(B, Q, n, H[chunk, block])
+                block += 1
+    for k in range(K + 3):
+        totals[chunk, k] = sums[k].min() if k == K + SMALLEST_MARGIN else sums[k].sum()
+    totals[chunk, K + 3] = largest
 
 
 @compiled
@@ -115,6 +114,8 @@ def _weights(targets: Any, start: int, n: int, factor: Any, s: Any) -> None:
 
 @kernel
 def hess_vec(
+    chunk: int,
+    n_chunks: int,
     storage: Any,
     targets: Any,
     loss: Any,
@@ -123,7 +124,6 @@ def hess_vec(
     center: Any,
     first: int,
     last: int,
-    n_chunks: int,
     G: Any,
     totals: Any,
 ) -> None:
@@ -133,39 +133,40 @@ def hess_vec(
     receives each chunk's ``sum_i s_i r_i (x_i - center)`` with ``r_k = p_k (v_k - sum_l p_l v_l)``, v being the margins
     of the direction; ``totals`` (n_chunks, K) its ``sum_i s_i r_i``.
     """
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        K, T = b.size // 2, VECTOR_ROWS
-        Z, P = tile_for(W, T), np.empty((loss.n_classes, T), W.dtype)
-        s, mean = np.empty(T, W.dtype), np.empty(T, W.dtype)
-        zero = W.dtype.type(0.0)
-        factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
-        gradient = G[chunk]
-        gradient[:] = 0.0
-        totals[chunk] = 0.0
-        for start in range(begin, end, T):
-            n = min(T, end - start)
-            margins(storage, start, n, W, center, Z, 2)
-            probabilities(loss, targets.offset, start, n, b, Z[:K], P)
-            _weights(targets, start, n, factor, s)
-            mean[:] = 0.0
-            for k in range(P.shape[0] - K, P.shape[0]):
-                v = k - P.shape[0] + 2 * K
-                for r in range(n):
-                    mean[r] += P[k, r] * (Z[v, r] + b[v])
-            for k in range(K):
-                p = P.shape[0] - K + k
-                total = 0.0
-                for r in range(n):
-                    residual = P[p, r] * (Z[K + k, r] + b[K + k] - mean[r])
-                    Z[k, r] = residual * s[r] if s[r] > 0.0 else zero
-                    total += Z[k, r]
-                totals[chunk, k] += total
-            accumulate(storage, start, n, Z[:K], center, gradient, 2)
+    begin, end = bounds(first, last, chunk, n_chunks)
+    K, T = b.size // 2, VECTOR_ROWS
+    Z, P = tile_for(W, T), np.empty((loss.n_classes, T), W.dtype)
+    s, mean = np.empty(T, W.dtype), np.empty(T, W.dtype)
+    zero = W.dtype.type(0.0)
+    factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+    gradient = G[chunk]
+    gradient[:] = 0.0
+    totals[chunk] = 0.0
+    for start in range(begin, end, T):
+        n = min(T, end - start)
+        margins(storage, start, n, W, center, Z, 2)
+        probabilities(loss, targets.offset, start, n, b, Z[:K], P)
+        _weights(targets, start, n, factor, s)
+        mean[:] = 0.0
+        for k in range(P.shape[0] - K, P.shape[0]):
+            v = k - P.shape[0] + 2 * K
+            for r in range(n):
+                mean[r] += P[k, r] * (Z[v, r] + b[v])
+        for k in range(K):
+            p = P.shape[0] - K + k
+            total = 0.0
+            for r in range(n):
+                residual = P[p, r] * (Z[K + k, r] + b[K + k] - mean[r])
+                Z[k, r] = residual * s[r] if s[r] > 0.0 else zero
+                total += Z[k, r]
+            totals[chunk, k] += total
+        accumulate(storage, start, n, Z[:K], center, gradient, 2)
 
 
 @kernel
 def losses_along(
+    chunk: int,
+    n_chunks: int,
     storage: Any,
     targets: Any,
     loss: Any,
@@ -175,57 +176,63 @@ def losses_along(
     steps: Any,
     first: int,
     last: int,
-    n_chunks: int,
     totals: Any,
 ) -> None:
     """Losses at ``W + t V`` for each t of ``steps``, over rows ``first`` to ``last``, in one read.
 
     ``W`` and ``b`` as in `hess_vec`; ``totals`` (n_chunks, len(steps)).
     """
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        K, T = b.size // 2, VECTOR_ROWS
-        Z, at = tile_for(W, T), np.zeros((K, T), W.dtype)
-        F, M = np.empty(T, W.dtype), np.empty(T, W.dtype)
-        factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
-        sums = np.zeros((steps.size, K + 3, ROWS_AT_ONCE))
-        for start in range(begin, end, T):
-            n = min(T, end - start)
-            margins(storage, start, n, W, center, Z, 1)
-            class_factors(targets, start, n, factor)
-            for i in range(steps.size):
-                for k in range(K):
-                    for r in range(n):
-                        at[k, r] = Z[k, r] + steps[i] * (Z[K + k, r] + b[K + k])
-                losses(loss, targets.y, targets.offset, start, n, b[:K], at, F, M)
-                weigh_and_sum(targets.weight, factor, start, n, at, F, M, sums[i])
+    begin, end = bounds(first, last, chunk, n_chunks)
+    K, T = b.size // 2, VECTOR_ROWS
+    Z, at = tile_for(W, T), np.zeros((K, T), W.dtype)
+    F, M = np.empty(T, W.dtype), np.empty(T, W.dtype)
+    factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+    sums = np.zeros((steps.size, K + 3, ROWS_AT_ONCE))
+    for start in range(begin, end, T):
+        n = min(T, end - start)
+        margins(storage, start, n, W, center, Z, 1)
+        class_factors(targets, start, n, factor)
         for i in range(steps.size):
-            totals[chunk, i] = sums[i, K + LOSS].sum()
+            for k in range(K):
+                for r in range(n):
+                    at[k, r] = Z[k, r] + steps[i] * (Z[K + k, r] + b[K + k])
+            losses(loss, targets.y, targets.offset, start, n, b[:K], at, F, M)
+            weigh_and_sum(targets.weight, factor, start, n, at, F, M, sums[i])
+    for i in range(steps.size):
+        totals[chunk, i] = sums[i, K + LOSS].sum()
 
 
 @kernel
 def largest_square(
-    storage: Any, targets: Any, W: Any, b: Any, center: Any, first: int, last: int, n_chunks: int, totals: Any
+    chunk: int,
+    n_chunks: int,
+    storage: Any,
+    targets: Any,
+    W: Any,
+    b: Any,
+    center: Any,
+    first: int,
+    last: int,
+    totals: Any,
 ) -> None:
     """Find the largest ``||(x - center) W' + b||^2`` over rows ``first`` to ``last`` of positive weight, in one read.
 
     ``W`` (m, padded) and ``b`` (m,) are of any number m of columns; ``totals`` (n_chunks,).
     """
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        T = VECTOR_ROWS
-        Z, s, square = tile_for(W, T), np.empty(T, W.dtype), np.empty(T, W.dtype)
-        factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
-        largest = 0.0
-        for start in range(begin, end, T):
-            n = min(T, end - start)
-            margins(storage, start, n, W, center, Z, 1)
-            _weights(targets, start, n, factor, s)
-            square[:] = 0.0
-            for k in range(b.size):
-                for r in range(n):
-                    square[r] += (Z[k, r] + b[k]) ** 2
+    begin, end = bounds(first, last, chunk, n_chunks)
+    T = VECTOR_ROWS
+    Z, s, square = tile_for(W, T), np.empty(T, W.dtype), np.empty(T, W.dtype)
+    factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+    largest = 0.0
+    for start in range(begin, end, T):
+        n = min(T, end - start)
+        margins(storage, start, n, W, center, Z, 1)
+        _weights(targets, start, n, factor, s)
+        square[:] = 0.0
+        for k in range(b.size):
             for r in range(n):
-                if s[r] > 0.0:
-                    largest = max(largest, square[r])
-        totals[chunk] = largest
+                square[r] += (Z[k, r] + b[k]) ** 2
+        for r in range(n):
+            if s[r] > 0.0:
+                largest = max(largest, square[r])
+    totals[chunk] = largest

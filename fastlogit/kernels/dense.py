@@ -26,7 +26,10 @@ from fastlogit.kernels.jit import TILE_OPTIONS, tile
 from fastlogit.kernels.simd import Lanes, Pointer, Vector, choose, i64, muladd
 from fastlogit.kernels.storage import PADDING
 
-CLASSES = 6  # the classes of one register tile
+CLASSES = (
+    5  # the classes of one register tile: 6 rows of 4 vectors and what they are made of are more than 32 registers
+)
+CLASSES_OF_COPY = 6  # without centres
 
 
 class View(ABC):
@@ -313,17 +316,11 @@ def _micro_kernel(classes: Sequence[int], view_type: type[View], multiply: Any, 
 
 @tile
 def class_blocks(K: int) -> Any:
-    """Yield ``(first, count)``: K classes in blocks of `_FEW`, of 1 only where K is 1."""
-    k = 0
-    while k < K:
-        left = K - k
-        count = left
-        if left == 5 or left == 7:  # 3 + 2, 4 + 3
-            count = (left + 1) // 2
-        elif left > CLASSES:
-            count = CLASSES
-        yield k, count
-        k += count
+    """Yield ``(first, count)``: K classes in the fewest blocks of at most `CLASSES`, as even as can be."""
+    blocks = (K + CLASSES - 1) // CLASSES
+    for block in range(blocks):
+        first = K * block // blocks
+        yield first, K * (block + 1) // blocks - first
 
 
 def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumulate: Any) -> None:
@@ -344,7 +341,9 @@ def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumu
         (protocol.accumulate, accumulate, "G", 1),
         (protocol.accumulate_moments, accumulate, "G", 2),
     ):
-        one, few = (_micro_kernel(classes, view, multiply, write_to, powers) for classes in ((1,), _FEW))
+        one, few = (
+            _micro_kernel(classes, view, multiply, write_to, powers) for classes in ((1,), range(1, CLASSES + 1))
+        )
         copy, many_from = (turned, view.turned_from) if multiply is dot else (copied, view.copied_from)
         many = _product_of_copy(write_to) if many_from and powers == 1 else None
         _bind(function, owns, one, few, copy, many, many_from)
@@ -356,9 +355,6 @@ def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumu
             as_rows(storage.X, start, n, center, B)
 
         return impl if owns(storage) else None
-
-
-_FEW = (1, 2, 3, 4, CLASSES)  # a form for 5 would be a quarter of the compile time
 
 
 def _copier(view_type: type[View], copy: Callable[[View, Pointer], None]) -> Any:
@@ -391,7 +387,7 @@ def _product_of_copy(write_to: str) -> Any:
         def write(m: Any, place: Any, vector: Vector) -> None:
             (lanes.store if write_to == "Z" else lanes.add_to_float64)(vector, B.at(m, place))
 
-        choose(builder, args[5], (1, CLASSES), lambda K: outer(view, A, args[4], K, write))
+        choose(builder, args[5], (1, CLASSES_OF_COPY), lambda K: outer(view, A, args[4], K, write))
         return context.get_dummy_value()
 
     @intrinsic
@@ -429,9 +425,9 @@ def _bind(
             n_lines, n_along = (n_features, n) if over_features else (n, n_features)
             tile = np.empty((-(-n_lines // PADDING) * PADDING, -(-n_along // PADDING) * PADDING), A.dtype)
             copy(storage.X, start, n, center, tile)
-            whole = K // CLASSES * CLASSES
-            for k in range(0, whole, CLASSES):
-                many(tile, n_lines, n_along, A, k, CLASSES, B)
+            whole = K // CLASSES_OF_COPY * CLASSES_OF_COPY
+            for k in range(0, whole, CLASSES_OF_COPY):
+                many(tile, n_lines, n_along, A, k, CLASSES_OF_COPY, B)
             for k in range(whole, K):
                 many(tile, n_lines, n_along, A, k, 1, B)
 

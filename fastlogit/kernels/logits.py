@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from fastlogit.kernels.jit import kernel
 from fastlogit.kernels.jit import tile as compiled
@@ -24,92 +23,88 @@ def _tile_rows(K: int, itemsize: int) -> int:
 
 @compiled
 def _bounds(n: int, chunk: Any, n_chunks: int) -> Any:
-    return np.int64(chunk) * n // n_chunks, (np.int64(chunk) + 1) * n // n_chunks
+    return chunk * n // n_chunks, (chunk + 1) * n // n_chunks
 
 
 @kernel
-def softmax_of_rows(logits: Any, n_chunks: int, out: Any) -> None:
+def softmax_of_rows(chunk: int, n_chunks: int, logits: Any, out: Any) -> None:
     """Write the softmax of each row of ``logits`` (N, K) into ``out``."""
-    for chunk in prange(n_chunks):
-        first, last = _bounds(logits.shape[0], chunk, n_chunks)
-        K = logits.shape[1]
-        if K >= LONG:
-            for row in range(first, last):
-                softmax_of_row(logits, row, out)
-            continue
-        T = _tile_rows(K, out.itemsize)
-        Z, b = empty_tile(K, T, out.dtype), np.zeros(K, out.dtype)
-        absent = np.empty((0, 0), out.dtype)
-        for start in range(first, last, T):
-            n = min(T, last - start)
-            take_rows(logits, start, n, Z)
-            probabilities(Softmax(K), absent, start, n, b, Z, Z)
-            put_rows(Z, n, 1.0, out, start)
+    first, last = _bounds(logits.shape[0], chunk, n_chunks)
+    K = logits.shape[1]
+    if K >= LONG:
+        for row in range(first, last):
+            softmax_of_row(logits, row, out)
+        return
+    T = _tile_rows(K, out.itemsize)
+    Z, b = empty_tile(K, T, out.dtype), np.zeros(K, out.dtype)
+    absent = np.empty((0, 0), out.dtype)
+    for start in range(first, last, T):
+        n = min(T, last - start)
+        take_rows(logits, start, n, Z)
+        probabilities(Softmax(K), absent, start, n, b, Z, Z)
+        put_rows(Z, n, 1.0, out, start)
 
 
 @kernel
-def softmax_of_columns(logits: Any, n_chunks: int, out: Any) -> None:
+def softmax_of_columns(chunk: int, n_chunks: int, logits: Any, out: Any) -> None:
     """Write the softmax along the middle axis of ``logits`` (outer, K, inner) into ``out``."""
-    for chunk in prange(n_chunks):
-        outer, K, inner = logits.shape
-        T = _tile_rows(K, out.itemsize)
-        tiles = (inner + T - 1) // T
-        first, last = _bounds(outer * tiles, chunk, n_chunks)
-        Z, b = empty_tile(K, T, out.dtype), np.zeros(K, out.dtype)
-        absent = np.empty((0, 0), out.dtype)
-        for index in range(first, last):
-            i, start = index // tiles, index % tiles * T
-            n = min(T, inner - start)
-            for k in range(K):
-                for r in range(n):
-                    Z[k, r] = logits[i, k, start + r]
-            probabilities(Softmax(K), absent, start, n, b, Z, Z)
-            for k in range(K):
-                for r in range(n):
-                    out[i, k, start + r] = Z[k, r]
-
-
-@kernel
-def cross_entropy(logits: Any, labels: Any, n_chunks: int, totals: Any) -> None:
-    """Write each chunk's sum of ``-ln softmax(logits)[label]`` into ``totals`` (n_chunks,) float64."""
-    for chunk in prange(n_chunks):
-        first, last = _bounds(logits.shape[0], chunk, n_chunks)
-        K = logits.shape[1]
-        if K >= LONG:
-            total = 0.0
-            for row in range(first, last):
-                total += cross_entropy_of_row(logits, labels, row)
-            totals[chunk] = total
-            continue
-        T = _tile_rows(K, logits.itemsize)
-        Z, b = empty_tile(K, T, logits.dtype), np.zeros(K, logits.dtype)
-        F, M = np.empty(padded_rows(T), logits.dtype), np.empty(padded_rows(T), logits.dtype)
-        absent, sums = np.empty((0, 0), logits.dtype), np.zeros(T)
-        for start in range(first, last, T):
-            n = min(T, last - start)
-            take_rows(logits, start, n, Z)
-            losses(Softmax(K), labels, absent, start, n, b, Z, F, M)
+    outer, K, inner = logits.shape
+    T = _tile_rows(K, out.itemsize)
+    tiles = (inner + T - 1) // T
+    first, last = _bounds(outer * tiles, chunk, n_chunks)
+    Z, b = empty_tile(K, T, out.dtype), np.zeros(K, out.dtype)
+    absent = np.empty((0, 0), out.dtype)
+    for index in range(first, last):
+        i, start = index // tiles, index % tiles * T
+        n = min(T, inner - start)
+        for k in range(K):
             for r in range(n):
-                sums[r] += F[r]
-        totals[chunk] = sums.sum()
+                Z[k, r] = logits[i, k, start + r]
+        probabilities(Softmax(K), absent, start, n, b, Z, Z)
+        for k in range(K):
+            for r in range(n):
+                out[i, k, start + r] = Z[k, r]
 
 
 @kernel
-def cross_entropy_grad(logits: Any, labels: Any, n_chunks: int, factor: Any, out: Any) -> None:
+def cross_entropy(chunk: int, n_chunks: int, logits: Any, labels: Any, totals: Any) -> None:
+    """Write each chunk's sum of ``-ln softmax(logits)[label]`` into ``totals`` (n_chunks,) float64."""
+    first, last = _bounds(logits.shape[0], chunk, n_chunks)
+    K = logits.shape[1]
+    if K >= LONG:
+        total = 0.0
+        for row in range(first, last):
+            total += cross_entropy_of_row(logits, labels, row)
+        totals[chunk] = total
+        return
+    T = _tile_rows(K, logits.itemsize)
+    Z, b = empty_tile(K, T, logits.dtype), np.zeros(K, logits.dtype)
+    F, M = np.empty(padded_rows(T), logits.dtype), np.empty(padded_rows(T), logits.dtype)
+    absent, sums = np.empty((0, 0), logits.dtype), np.zeros(T)
+    for start in range(first, last, T):
+        n = min(T, last - start)
+        take_rows(logits, start, n, Z)
+        losses(Softmax(K), labels, absent, start, n, b, Z, F, M)
+        for r in range(n):
+            sums[r] += F[r]
+    totals[chunk] = sums.sum()
+
+
+@kernel
+def cross_entropy_grad(chunk: int, n_chunks: int, logits: Any, labels: Any, factor: Any, out: Any) -> None:
     """Write ``factor * (softmax(logits) - onehot(labels))`` into ``out`` (N, K)."""
-    for chunk in prange(n_chunks):
-        first, last = _bounds(logits.shape[0], chunk, n_chunks)
-        K = logits.shape[1]
-        if K >= LONG:
-            for row in range(first, last):
-                cross_entropy_grad_of_row(logits, labels, row, factor, out)
-            continue
-        T = _tile_rows(K, logits.itemsize)
-        Z, b = empty_tile(K, T, logits.dtype), np.zeros(K, logits.dtype)
-        F, M = np.empty(padded_rows(T), logits.dtype), np.empty(padded_rows(T), logits.dtype)
-        absent = np.empty((0, 0), logits.dtype)
-        for start in range(first, last, T):
-            n = min(T, last - start)
-            take_rows(logits, start, n, Z)
-            losses(Softmax(K), labels, absent, start, n, b, Z, F, M)
-            put_rows(Z, n, factor, out, start)
+    first, last = _bounds(logits.shape[0], chunk, n_chunks)
+    K = logits.shape[1]
+    if K >= LONG:
+        for row in range(first, last):
+            cross_entropy_grad_of_row(logits, labels, row, factor, out)
+        return
+    T = _tile_rows(K, logits.itemsize)
+    Z, b = empty_tile(K, T, logits.dtype), np.zeros(K, logits.dtype)
+    F, M = np.empty(padded_rows(T), logits.dtype), np.empty(padded_rows(T), logits.dtype)
+    absent = np.empty((0, 0), logits.dtype)
+    for start in range(first, last, T):
+        n = min(T, last - start)
+        take_rows(logits, start, n, Z)
+        losses(Softmax(K), labels, absent, start, n, b, Z, F, M)
+        put_rows(Z, n, factor, out, start)

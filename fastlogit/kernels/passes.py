@@ -7,7 +7,6 @@ tile. Storage and loss are bound by type, so that neither knows the other and ea
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numba.extending import overload
 from numpy.typing import NDArray
 
@@ -84,13 +83,15 @@ def class_factors(targets: Any, start: int, n: int, factor: Any) -> None:
 def bounds(first: int, last: int, chunk: Any, n_chunks: int) -> Any:
     """Return the rows of a chunk: whole tiles of 64 rows, so that only the last chunk ends within one."""
     blocks = (last - first + 63) // 64
-    begin = first + 64 * (np.int64(chunk) * blocks // n_chunks)
-    end = first + 64 * ((np.int64(chunk) + 1) * blocks // n_chunks)
+    begin = first + 64 * (chunk * blocks // n_chunks)
+    end = first + 64 * ((chunk + 1) * blocks // n_chunks)
     return begin, min(end, last)
 
 
 @kernel
 def loss_grad(
+    chunk: int,
+    n_chunks: int,
     storage: Any,
     targets: Any,
     loss: Any,
@@ -99,7 +100,6 @@ def loss_grad(
     center: Any,
     first: int,
     last: int,
-    n_chunks: int,
     G: Any,
     totals: Any,
 ) -> None:
@@ -109,87 +109,95 @@ def loss_grad(
     (n_chunks, K + 3) its ``sum_i s_i r_i``, ``sum_i s_i loss_i``, smallest margin over rows of positive weight, and
     number of rows whose true class leads.
     """
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        K = b.size
-        T = tile_rows(storage, K)
-        tile = tile_for(W, T)
-        Z = as_rows(tile)
-        F, M = np.empty(padded_rows(T), W.dtype), np.empty(padded_rows(T), W.dtype)
-        factor = np.empty(padded_rows(T) if targets.class_weight.size else 0, W.dtype)
-        sums = np.zeros((K + 3, ROWS_AT_ONCE))
-        sums[K + SMALLEST_MARGIN] = np.inf
-        gradient = G[chunk]
-        gradient[:] = 0.0
-        for start in range(begin, end, T):
-            n = min(T, end - start)
-            margins(storage, start, n, W, center, tile, 2)
-            losses(loss, targets.y, targets.offset, start, n, b, Z, F, M)
-            class_factors(targets, start, n, factor)
-            weigh_and_sum(targets.weight, factor, start, n, Z, F, M, sums)
-            accumulate(storage, start, n, tile, center, gradient, 2)
-        for k in range(K + 3):
-            totals[chunk, k] = sums[k].min() if k == K + SMALLEST_MARGIN else sums[k].sum()
+    begin, end = bounds(first, last, chunk, n_chunks)
+    K = b.size
+    T = tile_rows(storage, K)
+    tile = tile_for(W, T)
+    Z = as_rows(tile)
+    F, M = np.empty(padded_rows(T), W.dtype), np.empty(padded_rows(T), W.dtype)
+    factor = np.empty(padded_rows(T) if targets.class_weight.size else 0, W.dtype)
+    sums = np.zeros((K + 3, ROWS_AT_ONCE))
+    sums[K + SMALLEST_MARGIN] = np.inf
+    gradient = G[chunk]
+    gradient[:] = 0.0
+    for start in range(begin, end, T):
+        n = min(T, end - start)
+        margins(storage, start, n, W, center, tile, 2)
+        losses(loss, targets.y, targets.offset, start, n, b, Z, F, M)
+        class_factors(targets, start, n, factor)
+        weigh_and_sum(targets.weight, factor, start, n, Z, F, M, sums)
+        accumulate(storage, start, n, tile, center, gradient, 2)
+    for k in range(K + 3):
+        totals[chunk, k] = sums[k].min() if k == K + SMALLEST_MARGIN else sums[k].sum()
 
 
 @kernel
-def moments(storage: Any, targets: Any, shift: Any, first: int, last: int, n_chunks: int, G: Any, totals: Any) -> None:
+def moments(
+    chunk: int, n_chunks: int, storage: Any, targets: Any, shift: Any, first: int, last: int, G: Any, totals: Any
+) -> None:
     """Weighted first and second moments of the columns over rows ``first`` to ``last``, in one read.
 
     ``G`` (n_chunks, 2, padded) float64 receives ``sum_i s_i (x_i - shift)`` and ``sum_i s_i (x_i - shift)^2``;
     ``totals`` (n_chunks, 1) ``sum_i s_i``. Computed in float64, whatever the storage.
     """
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        T = tile_rows(storage, 1)
-        S, F = np.empty(padded_rows(T)), np.zeros(padded_rows(T))
-        factor = np.empty(padded_rows(T) if targets.class_weight.size else 0)
-        sums = np.zeros((4, ROWS_AT_ONCE))
-        G[chunk] = 0.0
-        for start in range(begin, end, T):
-            n = min(T, end - start)
-            S[:] = 1.0
-            class_factors(targets, start, n, factor)
-            weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
-            accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
-        totals[chunk, 0] = sums[0].sum()
+    begin, end = bounds(first, last, chunk, n_chunks)
+    T = tile_rows(storage, 1)
+    S, F = np.empty(padded_rows(T)), np.zeros(padded_rows(T))
+    factor = np.empty(padded_rows(T) if targets.class_weight.size else 0)
+    sums = np.zeros((4, ROWS_AT_ONCE))
+    G[chunk] = 0.0
+    for start in range(begin, end, T):
+        n = min(T, end - start)
+        S[:] = 1.0
+        class_factors(targets, start, n, factor)
+        weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
+        accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
+    totals[chunk, 0] = sums[0].sum()
 
 
 @kernel
 def decision(
-    storage: Any, offset: Any, W: Any, b: Any, center: Any, first: int, last: int, n_chunks: int, out: Any
+    chunk: int, n_chunks: int, storage: Any, offset: Any, W: Any, b: Any, center: Any, first: int, last: int, out: Any
 ) -> None:
     """Write the margins of rows ``first`` to ``last`` into rows 0 to ``last - first`` of ``out`` (rows, K)."""
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        T = tile_rows(storage, b.size)
-        tile = tile_for(W, T)
-        Z = as_rows(tile)
-        for start in range(begin, end, T):
-            n = min(T, end - start)
-            margins(storage, start, n, W, center, tile, 1)
-            for k in range(b.size):
+    begin, end = bounds(first, last, chunk, n_chunks)
+    T = tile_rows(storage, b.size)
+    tile = tile_for(W, T)
+    Z = as_rows(tile)
+    for start in range(begin, end, T):
+        n = min(T, end - start)
+        margins(storage, start, n, W, center, tile, 1)
+        for k in range(b.size):
+            for r in range(n):
+                Z[k, r] += b[k]
+            if offset.size:
                 for r in range(n):
-                    Z[k, r] += b[k]
-                if offset.size:
-                    for r in range(n):
-                        Z[k, r] += offset[start + r, k]
-            put_rows(Z, n, 1.0, out, start - first)
+                    Z[k, r] += offset[start + r, k]
+        put_rows(Z, n, 1.0, out, start - first)
 
 
 @kernel
 def predict_proba(
-    storage: Any, offset: Any, loss: Any, W: Any, b: Any, center: Any, first: int, last: int, n_chunks: int, out: Any
+    chunk: int,
+    n_chunks: int,
+    storage: Any,
+    offset: Any,
+    loss: Any,
+    W: Any,
+    b: Any,
+    center: Any,
+    first: int,
+    last: int,
+    out: Any,
 ) -> None:
     """Write the class probabilities of rows ``first`` to ``last`` into ``out`` (rows, n_classes), from its row 0 on."""
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        T = tile_rows(storage, b.size)
-        tile = tile_for(W, T)
-        Z = as_rows(tile)
-        P = np.empty((2, padded_rows(T)), W.dtype) if b.size == 1 else Z
-        for start in range(begin, end, T):
-            n = min(T, end - start)
-            margins(storage, start, n, W, center, tile, 1)
-            probabilities(loss, offset, start, n, b, Z, P)
-            put_rows(P, n, 1.0, out, start - first)
+    begin, end = bounds(first, last, chunk, n_chunks)
+    T = tile_rows(storage, b.size)
+    tile = tile_for(W, T)
+    Z = as_rows(tile)
+    P = np.empty((2, padded_rows(T)), W.dtype) if b.size == 1 else Z
+    for start in range(begin, end, T):
+        n = min(T, end - start)
+        margins(storage, start, n, W, center, tile, 1)
+        probabilities(loss, offset, start, n, b, Z, P)
+        put_rows(P, n, 1.0, out, start - first)

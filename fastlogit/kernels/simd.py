@@ -421,7 +421,7 @@ class Lanes:
             yield i
 
     def vectors(self, n: Any) -> Iterator[tuple[Any, Vector | None]]:
-        """Loop over 0 to n a vector at a time: the caller's text twice, for whole vectors without a mask and the rest."""
+        """Loop over 0 to n a vector at a time, whole vectors without a mask, then the rest: the caller's text twice."""
         whole = self.builder.and_(n, i64(-self.count))
         with self.loop(i64(0), whole, self.count) as i:
             yield i, None

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numba.extending import overload
 
 from fastlogit.kernels.gram import row_squares
@@ -42,34 +41,36 @@ def _stratum_of(y: Any, row: Any) -> Any:
 
 
 @kernel
-def count_strata(y: Any, n_chunks: int, counts: Any) -> None:
+def count_strata(chunk: int, n_chunks: int, y: Any, counts: Any) -> None:
     """Count the rows of each class into ``counts`` (n_chunks, n_strata)."""
-    for chunk in prange(n_chunks):
-        begin, end = bounds(0, y.shape[0], chunk, n_chunks)
-        counts[chunk] = 0
-        for row in range(begin, end):
-            counts[chunk, _stratum(y, row)] += 1
+    begin, end = bounds(0, y.shape[0], chunk, n_chunks)
+    counts[chunk] = 0
+    for row in range(begin, end):
+        counts[chunk, _stratum(y, row)] += 1
 
 
 @kernel
-def draw(y: Any, limits: Any, seed: Any, first: int, last: int, n_chunks: int, rows: Any, counts: Any) -> None:
+def draw(
+    chunk: int, n_chunks: int, y: Any, limits: Any, seed: Any, first: int, last: int, rows: Any, counts: Any
+) -> None:
     """Draw the rows whose hash is below their class's limit.
 
     ``limits`` (n_strata,) uint64. Chunk c's rows go to ``rows`` (last - first,) from its own first row on, their
     number to ``counts[c]``. Which rows are drawn depends on their index and the seed alone.
     """
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        found = begin - first
-        for row in range(begin, end):
-            if _hash(np.uint64(row) + seed) < limits[_stratum(y, row)]:
-                rows[found] = row
-                found += 1
-        counts[chunk] = found - (begin - first)
+    begin, end = bounds(first, last, chunk, n_chunks)
+    found = begin - first
+    for row in range(begin, end):
+        if _hash(np.uint64(row) + seed) < limits[_stratum(y, row)]:
+            rows[found] = row
+            found += 1
+    counts[chunk] = found - (begin - first)
 
 
 @kernel
 def survey(
+    chunk: int,
+    n_chunks: int,
     storage: Any,
     targets: Any,
     shift: Any,
@@ -77,7 +78,6 @@ def survey(
     limit: float,
     first: int,
     last: int,
-    n_chunks: int,
     G: Any,
     totals: Any,
     squares: Any,
@@ -89,48 +89,48 @@ def survey(
     A row lies far out where ``sum_j ((x_j - shift_j) inverse_scale_j)^2 > limit``; its index goes to ``rows`` and the
     sum to ``squares``, as in `draw`.
     """
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        S, F, square = np.empty(_ROWS), np.zeros(_ROWS), np.empty(_ROWS, inverse_scale.dtype)
-        factor = np.empty(_ROWS if targets.class_weight.size else 0)
-        sums = np.zeros((4, ROWS_AT_ONCE))
-        B, center = np.zeros((_ROWS, shift.size), inverse_scale.dtype), shift.astype(inverse_scale.dtype)
-        found = begin - first
-        G[chunk] = 0.0
-        for start in range(begin, end, _ROWS):
-            n = min(_ROWS, end - start)
-            S[:] = 1.0
-            class_factors(targets, start, n, factor)
-            weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
-            accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
-            take(storage, start, n, center, B)
-            row_squares(B, inverse_scale, n, square)
-            for r in range(n):
-                if square[r] > limit:
-                    rows[found], squares[found] = start + r, square[r]
-                    found += 1
-        totals[chunk, 0] = sums[0].sum()
-        counts[chunk] = found - (begin - first)
+    begin, end = bounds(first, last, chunk, n_chunks)
+    S, F, square = np.empty(_ROWS), np.zeros(_ROWS), np.empty(_ROWS, inverse_scale.dtype)
+    factor = np.empty(_ROWS if targets.class_weight.size else 0)
+    sums = np.zeros((4, ROWS_AT_ONCE))
+    B, center = np.zeros((_ROWS, shift.size), inverse_scale.dtype), shift.astype(inverse_scale.dtype)
+    found = begin - first
+    G[chunk] = 0.0
+    for start in range(begin, end, _ROWS):
+        n = min(_ROWS, end - start)
+        S[:] = 1.0
+        class_factors(targets, start, n, factor)
+        weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
+        accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
+        take(storage, start, n, center, B)
+        row_squares(B, inverse_scale, n, square)
+        for r in range(n):
+            if square[r] > limit:
+                rows[found], squares[found] = start + r, square[r]
+                found += 1
+    totals[chunk, 0] = sums[0].sum()
+    counts[chunk] = found - (begin - first)
 
 
 @kernel
-def information(storage: Any, targets: Any, center: Any, first: int, last: int, n_chunks: int, sums: Any) -> None:
+def information(
+    chunk: int, n_chunks: int, storage: Any, targets: Any, center: Any, first: int, last: int, sums: Any
+) -> None:
     """Add up ``a = s (x - center)^2`` and ``a^2`` of every column into ``sums`` (n_chunks, 2, padded), in one read."""
-    for chunk in prange(n_chunks):
-        begin, end = bounds(first, last, chunk, n_chunks)
-        S, F = np.empty(_ROWS), np.zeros(_ROWS)
-        factor = np.empty(_ROWS if targets.class_weight.size else 0)
-        weights = np.zeros((4, ROWS_AT_ONCE))
-        B = np.zeros((_ROWS, center.size))
-        sums[chunk] = 0.0
-        for start in range(begin, end, _ROWS):
-            n = min(_ROWS, end - start)
-            S[:] = 1.0
-            class_factors(targets, start, n, factor)
-            weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, weights)
-            take(storage, start, n, center, B)
-            for r in range(n):
-                for j in range(center.size):
-                    a = F[r] * B[r, j] * B[r, j]
-                    sums[chunk, 0, j] += a
-                    sums[chunk, 1, j] += a * a
+    begin, end = bounds(first, last, chunk, n_chunks)
+    S, F = np.empty(_ROWS), np.zeros(_ROWS)
+    factor = np.empty(_ROWS if targets.class_weight.size else 0)
+    weights = np.zeros((4, ROWS_AT_ONCE))
+    B = np.zeros((_ROWS, center.size))
+    sums[chunk] = 0.0
+    for start in range(begin, end, _ROWS):
+        n = min(_ROWS, end - start)
+        S[:] = 1.0
+        class_factors(targets, start, n, factor)
+        weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, weights)
+        take(storage, start, n, center, B)
+        for r in range(n):
+            for j in range(center.size):
+                a = F[r] * B[r, j] * B[r, j]
+                sums[chunk, 0, j] += a
+                sums[chunk, 1, j] += a * a

@@ -87,7 +87,7 @@ class MemorySource:
         packed = pack(shift, np.float64)
         chunks = n_chunks(last - first, 2 * packed.size)
         sums, weights = np.empty((chunks, 2, packed.size)), np.empty((chunks, 1))
-        passes.moments(self.storage, self.targets, packed, first, last, chunks, sums, weights)
+        passes.moments(chunks, self.storage, self.targets, packed, first, last, sums, weights)
         return self._moments_from(last - first, shift, sums, weights)
 
     def _moments_from(
@@ -140,7 +140,7 @@ class MemorySource:
         sums, weights = np.empty((chunks, 2, packed.size)), np.empty((chunks, 1))
         rows, squares, counts = np.empty(last - first, np.int64), np.empty(last - first), np.empty(chunks, np.int64)
         survey.survey(
-            *(self.storage, self.targets, packed, inverse_scale, far.limit, first, last, chunks),
+            *(chunks, self.storage, self.targets, packed, inverse_scale, far.limit, first, last),
             *(sums, weights, squares, rows, counts),
         )
         starts = _starts(first, last, chunks)
@@ -154,7 +154,7 @@ class MemorySource:
         class_of = y if y.ndim == 1 else np.zeros(self.n_samples, np.uint8)
         chunks = n_chunks(self.n_samples, strata)
         counts = np.empty((chunks, strata), np.int64)
-        survey.count_strata(y, chunks, counts)
+        survey.count_strata(chunks, y, counts)
         total = counts.sum(axis=0)
         rate = np.minimum(1.0, np.maximum(n / self.n_samples, n / (2 * strata) / np.maximum(total, 1)))
         limits = np.minimum(rate * 2.0**64, 2.0**64 - 2048.0).astype(np.uint64)
@@ -175,7 +175,7 @@ class MemorySource:
     def _draw(self, limits: NDArray[np.uint64], seed: int, first: int, last: int) -> NDArray[np.int64]:
         chunks = n_chunks(last - first, 1)
         rows, counts = np.empty(last - first, np.int64), np.empty(chunks, np.int64)
-        survey.draw(self.targets.y, limits, np.uint64(seed), first, last, chunks, rows, counts)
+        survey.draw(chunks, self.targets.y, limits, np.uint64(seed), first, last, rows, counts)
         return _pieces(rows, _starts(first, last, chunks), counts)
 
     def loss_grad(self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None) -> PassSums:
@@ -188,7 +188,7 @@ class MemorySource:
         K = b.size
         chunks = n_chunks(last - first, K * center.size)
         G, totals = np.empty((chunks, K, center.size)), np.empty((chunks, K + 3))
-        passes.loss_grad(self.storage, self.targets, self.loss, W, b, center, first, last, chunks, G, totals)
+        passes.loss_grad(chunks, self.storage, self.targets, self.loss, W, b, center, first, last, G, totals)
         return PassSums(*self._sums(G, totals, K))
 
     def _gradient(self, G: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -228,8 +228,10 @@ class MemorySource:
         chunks = n_chunks(last - first, blocks * size * size)
         G, totals = np.empty((chunks, K, center.size)), np.empty((chunks, K + 4))
         H = np.empty((chunks, blocks, size, size))
-        rows = (self.n_features, first, last, chunks)
-        curvature.grad_hess(self.storage, self.targets, self.loss, W, b, center, inverse_scale, *rows, G, totals, H)
+        rows = (self.n_features, first, last)
+        curvature.grad_hess(
+            chunks, self.storage, self.targets, self.loss, W, b, center, inverse_scale, *rows, G, totals, H
+        )
         upper = np.triu(H.sum(axis=0)[:, : self.n_features + 1, : self.n_features + 1])
         return CurvatureSums(
             *self._sums(G, totals, K),
@@ -249,7 +251,7 @@ class MemorySource:
         K = b.size // 2
         chunks = n_chunks(last - first, K * center.size)
         G, totals = np.empty((chunks, K, center.size)), np.empty((chunks, K))
-        curvature.hess_vec(self.storage, self.targets, self.loss, W, b, center, first, last, chunks, G, totals)
+        curvature.hess_vec(chunks, self.storage, self.targets, self.loss, W, b, center, first, last, G, totals)
         return self._gradient(G, totals)
 
     def losses_along(
@@ -272,7 +274,7 @@ class MemorySource:
     def _losses_along_of(self, first: int, last: int, W: Any, b: Any, center: Any, steps: Any) -> NDArray[np.float64]:
         chunks = n_chunks(last - first, steps.size)
         totals = np.empty((chunks, steps.size))
-        curvature.losses_along(self.storage, self.targets, self.loss, W, b, center, steps, first, last, chunks, totals)
+        curvature.losses_along(chunks, self.storage, self.targets, self.loss, W, b, center, steps, first, last, totals)
         sums: NDArray[np.float64] = totals.sum(axis=0)
         return sums
 
@@ -285,7 +287,7 @@ class MemorySource:
     def _information_of(self, first: int, last: int, center: NDArray[np.float64]) -> NDArray[np.float64]:
         chunks = n_chunks(last - first, 2 * center.size)
         sums = np.empty((chunks, 2, center.size))
-        survey.information(self.storage, self.targets, center, first, last, chunks, sums)
+        survey.information(chunks, self.storage, self.targets, center, first, last, sums)
         total: NDArray[np.float64] = sums.sum(axis=0)[:, : self.n_features]
         return total
 
@@ -297,7 +299,7 @@ class MemorySource:
     def _largest_square_of(self, first: int, last: int, W: Any, b: Any, center: Any) -> float:
         chunks = n_chunks(last - first, 1)
         totals = np.empty(chunks)
-        curvature.largest_square(self.storage, self.targets, W, b, center, first, last, chunks, totals)
+        curvature.largest_square(chunks, self.storage, self.targets, W, b, center, first, last, totals)
         return float(totals.max())
 
     def mean_curvature(

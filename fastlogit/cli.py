@@ -1,8 +1,9 @@
-"""The command line: ``fastlogit demo``. Its libraries (typer, rich, scikit-learn) come with the ``cli`` extra."""
+"""The command line, ``fastlogit demo | warmup``. Its libraries (typer, rich, scikit-learn) are the extra ``cli``."""
 
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ NEEDS_EXTRA = "fastlogit's command line needs its extra: pip install 'fastlogit[
 try:
     import typer
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Table
 except ModuleNotFoundError:
     sys.exit(NEEDS_EXTRA)
@@ -261,6 +262,27 @@ def demo(
         if (missing.name or "").partition(".")[0] != "matplotlib":
             raise
         console.print("No picture of the loss curves: pip install 'fastlogit\\[plot]' would add one.")
+
+
+@app.command()
+def warmup() -> None:
+    """Compile the common kernels ahead: float32 and float64, rows and columns, two classes and more."""
+    from fastlogit.warmup import CASES, compile_all
+
+    console = Console(highlight=False)
+    start, kernels = time.perf_counter(), set[tuple[str, str]]()
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("Compiling", total=len(CASES))
+        for case, compiled in compile_all():
+            kernels |= compiled
+            progress.console.print(f"{case}: ready")
+            progress.advance(bar)
+    table = Table("kernel", "types", title="Specialisations", title_justify="left")
+    for name, count in sorted(Counter(name for name, _ in kernels).items()):
+        table.add_row(name, str(count))
+    console.print(table)
+    console.print(f"{len(kernels)} kernels ready in {time.perf_counter() - start:.1f} s; they stay on the disk.")
 
 
 def main() -> None:

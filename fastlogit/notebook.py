@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastlogit.kernels import logits as passes
-from fastlogit.kernels.jit import n_chunks, read_only
+from fastlogit.kernels.jit import n_chunks, read_only, threads
 from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
 from fastlogit.prediction import predict_proba
 from fastlogit.sources.intake import as_codes, as_storage, memory_source
@@ -27,7 +27,7 @@ class Forward:
     def __init__(self, loss: Loss, W: NDArray[np.float64], center: NDArray[np.float64], history: list[float]) -> None:
         self._loss, self._W, self._center, self.history = loss, W, center, history
 
-    def __call__(self, vectors: ArrayLike) -> Any:
+    def __call__(self, vectors: ArrayLike, *, n_threads: int | None = None) -> Any:
         """Return the probability of True (M,), or of each class (M, K), of vectors (M, D); of one vector (D,) alike.
 
         One read of the vectors, in the type that they are stored in. A NaN in a row gives NaN for that row.
@@ -46,7 +46,8 @@ class Forward:
         center = self._center.astype(dtype).astype(np.float64)
         W = self._W.copy()
         W[-1] += (center - self._center) @ W[:-1]
-        p = predict_proba(storage, self._loss, W, center, dtype)
+        with threads(n_threads):
+            p = predict_proba(storage, self._loss, W, center, dtype)
         p = p[:, 1] if isinstance(self._loss, NotebookLogistic) else p
         return p[0] if X.ndim == 1 else p
 
@@ -105,6 +106,7 @@ def binary_classifier_from(
     seed: int = 42,
     callback: Callback | None = None,
     verbose: bool = False,
+    n_threads: int | None = None,
 ) -> Forward:
     """Train the notebook's binary classifier by gradient descent on all rows.
 
@@ -131,6 +133,8 @@ def binary_classifier_from(
         Called as ``callback(epoch, loss_mean)`` after each step.
     verbose : bool
         Print the notebook's line ``loss.mean=...`` each epoch.
+    n_threads : int, optional
+        Threads of the kernels; the bits of the result do not depend on it.
 
     Returns
     -------
@@ -153,7 +157,8 @@ def binary_classifier_from(
     storage, _ = as_storage(X)
     source = memory_source(X, as_codes(Y, storage.shape[0], 2), loss=loss)
     start = np.random.RandomState(seed).randn(source.n_features)[:, None]
-    return _train(source, start, epochs, learning_rate, epsilon, callback, verbose)
+    with threads(n_threads):
+        return _train(source, start, epochs, learning_rate, epsilon, callback, verbose)
 
 
 def multiclass_classifier_from(
@@ -166,6 +171,7 @@ def multiclass_classifier_from(
     seed: int = 42,
     callback: Callback | None = None,
     verbose: bool = False,
+    n_threads: int | None = None,
 ) -> Forward:
     """Train the same for K classes: softmax, with ``softmax - onehot`` for each row.
 
@@ -179,7 +185,8 @@ def multiclass_classifier_from(
     loss = Softmax(int(codes.max()) + 1)
     source = memory_source(X, codes, loss=loss)
     start = np.random.RandomState(seed).randn(source.n_features, loss.n_classes)
-    return _train(source, start, epochs, learning_rate, epsilon, callback, verbose)
+    with threads(n_threads):
+        return _train(source, start, epochs, learning_rate, epsilon, callback, verbose)
 
 
 def _as_logits(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -189,7 +196,7 @@ def _as_logits(values: ArrayLike, name: str) -> NDArray[Any]:
     return array if array.dtype in (np.float32, np.float64) and array.dtype.isnative else array.astype(np.float64)
 
 
-def softmax(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
+def softmax(x: ArrayLike, axis: int = -1, *, n_threads: int | None = None) -> NDArray[Any]:
     """Return ``e^x / sum e^x`` along an axis, the largest element subtracted first.
 
     Parameters
@@ -198,6 +205,8 @@ def softmax(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
         Logits of any shape; float32 gives float32, all else float64.
     axis : int
         The classes' axis.
+    n_threads : int, optional
+        Threads of the kernel.
 
     Returns
     -------
@@ -222,10 +231,11 @@ def softmax(x: ArrayLike, axis: int = -1) -> NDArray[Any]:
     outer, K = int(np.prod(z.shape[:axis])), z.shape[axis]
     inner = z.size // (outer * K)
     cube = read_only(np.ascontiguousarray(z)).reshape(outer, K, inner)
-    if inner == 1:
-        passes.softmax_of_rows(n_chunks(outer, 1), cube[:, :, 0], out.reshape(outer, K))
-    else:
-        passes.softmax_of_columns(n_chunks(outer * inner, 1), cube, out.reshape(outer, K, inner))
+    with threads(n_threads):
+        if inner == 1:
+            passes.softmax_of_rows(n_chunks(outer, 1), cube[:, :, 0], out.reshape(outer, K))
+        else:
+            passes.softmax_of_columns(n_chunks(outer * inner, 1), cube, out.reshape(outer, K, inner))
     return out
 
 
@@ -245,7 +255,7 @@ def _as_matrix(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDAr
     return read_only(np.ascontiguousarray(z)), read_only(np.ascontiguousarray(codes, dtype=smallest))
 
 
-def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike) -> float:
+def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike, *, n_threads: int | None = None) -> float:
     """Return the mean over rows of ``-ln softmax(logits)[label]``.
 
     Parameters
@@ -254,6 +264,8 @@ def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike) -> float:
         Margins; float32 and float64 as they lie, all else converted to float64.
     labels : array_like (N,)
         Class codes 0 to K - 1.
+    n_threads : int, optional
+        Threads of the kernel.
 
     Raises
     ------
@@ -266,11 +278,12 @@ def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike) -> float:
     """
     z, codes = _as_matrix(logits, labels)
     totals = np.empty(n_chunks(len(z), 1))
-    passes.cross_entropy(totals.size, z, codes, totals)
+    with threads(n_threads):
+        passes.cross_entropy(totals.size, z, codes, totals)
     return float(totals.sum() / len(z))
 
 
-def grad_of_loss_wrt_logits(logits: ArrayLike, labels: ArrayLike) -> NDArray[Any]:
+def grad_of_loss_wrt_logits(logits: ArrayLike, labels: ArrayLike, *, n_threads: int | None = None) -> NDArray[Any]:
     """Return the gradient of `cross_entropy_loss`: ``(softmax(logits) - onehot(labels)) / N``, shape (N, K).
 
     Parameters and errors as in `cross_entropy_loss`; one read of the logits and one write. The label's own entry is
@@ -278,5 +291,6 @@ def grad_of_loss_wrt_logits(logits: ArrayLike, labels: ArrayLike) -> NDArray[Any
     """
     z, codes = _as_matrix(logits, labels)
     out = np.empty(z.shape, z.dtype)
-    passes.cross_entropy_grad(n_chunks(len(z), 1), z, codes, z.dtype.type(1.0 / len(z)), out)
+    with threads(n_threads):
+        passes.cross_entropy_grad(n_chunks(len(z), 1), z, codes, z.dtype.type(1.0 / len(z)), out)
     return out

@@ -7,6 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from fastlogit import warmup
 from fastlogit.cli import app
 
 
@@ -49,3 +50,14 @@ def test_without_its_extra_the_command_says_so():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.strip() == "fastlogit's command line needs its extra: pip install 'fastlogit[cli]'"
+
+
+def test_warmup_lists_what_it_compiles(monkeypatch):
+    case = warmup.Case("float64", "C", 2)
+    monkeypatch.setattr(warmup, "CASES", [case])
+    monkeypatch.setattr(warmup, "compile_all", lambda: iter([(case, warmup.compile_case(case))]))
+    result = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"}).invoke(app, ["warmup"])
+    assert result.exit_code == 0, result.output
+    assert max(len(line) for line in result.output.splitlines()) <= 80
+    assert "float64, rows, two classes: ready" in result.output
+    assert re.search(r"passes.loss_grad +\S *\d", result.output)

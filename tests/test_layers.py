@@ -19,7 +19,7 @@ FLOORS = [
     {"objective", "notebook"},
     {"solvers"},
     {"fit"},
-    {"plots"},
+    {"plots", "warmup"},
     {"cli"},
 ]
 LAZY = {"scipy", "matplotlib", "typer", "rich", "sklearn", "pyarrow", "dask", "pandas"}

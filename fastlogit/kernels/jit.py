@@ -7,6 +7,8 @@ or an ``overload`` that numba binds by the types of storage, loss and labels.
 
 import hashlib
 import os
+import pickle
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ import numba
 import numpy as np
 from numba.core import config
 from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
@@ -41,75 +44,109 @@ def _digest_of_sources() -> str:
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
 
 
-class _KernelCache(FunctionCache):
-    """Numba's disk cache, keyed by the sources of all kernels as well.
+_SOURCES = _digest_of_sources()
 
-    Numba looks at the file of the decorated function only, so that an edited or upgraded tile in another file
-    would go on running as it was. A cache file that cannot be read is recompiled, not raised (numba#9348).
+
+class _CacheFiles:
+    """A file for each compiled kernel, named by what it was compiled for.
+
+    Numba's own index maps signatures to numbered files: two processes that compile at once may give one number twice,
+    and a torn or foreign file is run or raises (numba#9348). Here a file is what its name says, and whole, or it is
+    compiled anew.
     """
 
-    sources = _digest_of_sources()
+    def __init__(self, folder: str, base: str) -> None:
+        self._folder, self._base = Path(folder), base
+
+    def _path(self, key: Any) -> Path:
+        name = hashlib.sha256(repr((numba.__version__, key)).encode()).hexdigest()
+        return self._folder / f"{self._base}.{_SOURCES[:12]}.{name[:32]}.nbc"
+
+    def load(self, key: Any) -> Any:
+        """Return what was saved for ``key``, None where there is nothing or it is damaged."""
+        try:
+            content = self._path(key).read_bytes()
+        except OSError:
+            return None
+        digest, payload = content[:32], content[32:]
+        return pickle.loads(payload) if hashlib.sha256(payload).digest() == digest else None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Save ``data`` for ``key``, and remove what earlier sources left."""
+        payload = dumps(data)
+        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+            file.write(hashlib.sha256(payload).digest() + payload)
+        os.replace(file.name, self._path(key))
+        for path in self._folder.glob(f"{self._base}.*.nbc"):
+            if not path.name.startswith(f"{self._base}.{_SOURCES[:12]}."):
+                path.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Remove all files of this kernel."""
+        for path in self._folder.glob(f"{self._base}.*.nbc"):
+            path.unlink(missing_ok=True)
+
+
+class _KernelCache(FunctionCache):
+    """Numba's disk cache, keyed by the sources of all kernels, and safe against damaged files.
+
+    Numba looks at the file of the decorated function only, so that an edited or upgraded tile in another file
+    would go on running as it was.
+    """
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        self._cache_file = _CacheFiles(self._cache_path, self._impl.filename_base)
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), self.sources)
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception:  # whatever a torn or foreign pickle raises: the remedy is the same
-            self.flush()
-            return None
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        try:
-            super().save_overload(sig, data)
-        except Exception:  # the index itself was torn: write it anew, and if that fails do without a cache
-            self.flush()
+        return (*super()._index_key(sig, codegen), _SOURCES)
 
 
-class _LayerLock:
-    """Lets one kernel run at a time until the threading layer is known to bear several.
+class _Layer:
+    """Numba's threading layer, shared between calls that come at the same time.
 
-    Numba's ``workqueue`` aborts the process on concurrent use (numba#8563); ``omp`` and ``tbb`` do not.
+    ``workqueue`` aborts the process on concurrent use (numba#8563), so that one kernel runs at a time until the layer
+    is known to be another. ``omp`` and ``tbb`` would give each call all threads: calls that come while others run
+    share them out instead.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock, self._count = threading.RLock(), threading.Lock()
         self._concurrent = False
+        self._running = 0
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Run one parallel kernel."""
         if not self._concurrent:
-            self._lock.acquire()
-
-    def __exit__(self, *exc: object) -> None:
-        try:  # released only by the thread that took it: the answer may have changed in between
-            self._lock.release()
-        except RuntimeError:
-            return
-        if not self._concurrent:
-            try:
+            with self._lock:
+                yield
                 self._concurrent = numba.threading_layer() != "workqueue"
-            except ValueError:  # no parallel kernel has run yet
-                pass
+            return
+        with self._count:
+            self._running += 1
+            share = max(1, numba.get_num_threads() // self._running)
+        try:
+            with threads(share if self._running > 1 else None):
+                yield
+        finally:
+            with self._count:
+                self._running -= 1
 
-    def reset(self) -> None:
-        """Begin anew, in a forked child."""
-        self.__init__()  # type: ignore[misc]
 
-
-_layer_lock = _LayerLock()
+_layer = _Layer()
 _forked = False
 
 
 def _after_fork_in_child() -> None:
     # GNU OpenMP kills a forked child at its first parallel region once the parent has run one.
-    global _forked
+    global _forked, _layer
     try:
         numba.threading_layer()
         _forked = True
     except ValueError:
         pass
-    _layer_lock.reset()
+    _layer = _Layer()
 
 
 if hasattr(os, "register_at_fork"):
@@ -118,7 +155,10 @@ if hasattr(os, "register_at_fork"):
 
 def _compiled(py_func: Callable[..., Any], **options: Any) -> Any:
     dispatcher = numba.njit(nogil=True, **options, **_OPTIONS)(py_func)
-    dispatcher._cache = _KernelCache(py_func)
+    try:
+        dispatcher._cache = _KernelCache(py_func)
+    except RuntimeError:  # no folder can be written to: every process compiles for itself
+        pass
     return dispatcher
 
 
@@ -142,6 +182,9 @@ def _kind(argument: Any) -> Any:
     return (type(argument), *map(_kind, argument)) if isinstance(argument, tuple) else type(argument)
 
 
+_kernels: list["Kernel"] = []
+
+
 class Kernel:
     """A pass over rows: a function of one chunk, which the driver's loop runs over all of them."""
 
@@ -149,6 +192,18 @@ class Kernel:
         self._dispatcher = _compiled(py_func)
         self._addresses: dict[Any, int] = {}
         update_wrapper(self, py_func)
+        _kernels.append(self)
+
+    @property
+    def name(self) -> str:
+        """Module and function."""
+        function = self._dispatcher.py_func
+        return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+
+    @property
+    def types(self) -> list[str]:
+        """The lists of argument types that there is code for."""
+        return [str(signature) for signature in self._dispatcher.overloads]
 
     def __call__(self, n_chunks: int, *args: Any) -> None:
         """Run ``f(chunk, n_chunks, *args)`` for each chunk; compiles at the first call with the arguments' types."""
@@ -160,8 +215,13 @@ class Kernel:
         if _forked or n_chunks == 1:
             _run(address, _loop(False), args, n_chunks)
         else:
-            with _layer_lock:
+            with _layer.use():
                 _run(address, _loop(True), args, n_chunks)
+
+
+def specialisations() -> set[tuple[str, str]]:
+    """Return the kernels that were compiled or loaded in this process, each with its arguments' types."""
+    return {(kernel.name, types) for kernel in _kernels for types in kernel.types}
 
 
 #: Decorates a pass.

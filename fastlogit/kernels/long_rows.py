@@ -18,11 +18,12 @@ from fastlogit.kernels.simd import Lanes, Pointer, Sum, Vector, i64, maximum, wh
 class _Row:
     """A row of logits inside generated code, and the row of the output that goes with it."""
 
-    def __init__(self, context: Any, builder: Any, kind: Any, logits: Any, row: Any, out: Any = None) -> None:
+    def __init__(
+        self, context: Any, builder: Any, kind: Any, logits: Any, row: Any, out: Pointer | None = None
+    ) -> None:
         self.lanes, self.builder = Lanes(context, builder, kind.dtype, width=2), builder
         self.z = Pointer(context, builder, kind, logits, contiguous=1)
-        self.out = None if out is None else Pointer(context, builder, *out, contiguous=1)
-        self.row, self.n_classes = row, self.z.shape[1]
+        self.out, self.row, self.n_classes = out, row, self.z.shape[1]
 
     def each(self, body: Callable[[Any, Vector | None], None]) -> None:
         """Write ``body(k, mask)`` for every vector of classes, with a mask for the last where it is not whole."""
@@ -69,7 +70,7 @@ def softmax_of_row(typingctx: Any, logits: Any, row: Any, out: Any) -> Any:
     """``out[row] = softmax(logits[row])``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        row = _Row(context, builder, logits, args[0], args[1], (out, args[2]))
+        row = _Row(context, builder, logits, args[0], args[1], Pointer(context, builder, out, args[2]))
         largest, total = row.largest(), Sum(row.lanes, row.lanes.zero)
 
         def add(k: Any, mask: Vector | None) -> None:
@@ -131,7 +132,7 @@ def cross_entropy_grad_of_row(typingctx: Any, logits: Any, labels: Any, row: Any
     """``out[row] = factor (softmax(logits[row]) - onehot(labels[row]))``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        row = _Row(context, builder, logits, args[0], args[2], (out, args[4]))
+        row = _Row(context, builder, logits, args[0], args[2], Pointer(context, builder, out, args[4]))
         _cross_entropy(row, Pointer(context, builder, labels, args[1]), args[3])
         return context.get_dummy_value()
 

@@ -268,7 +268,7 @@ class Lanes:
             pieces = [one._shuffle(x, x, range(first, first + one.count)).value for x in (e, k)]
             arguments = [*pieces, one.zero.value, ir.Constant(mask, -1), mode]
             scaled.append(Vector(one, self.builder.call(function, arguments)))
-        return scaled[0] if self.width == 1 else self._shuffle(*scaled, range(self.count))
+        return scaled[0] if self.width == 1 else self._shuffle(scaled[0], scaled[1], range(self.count))
 
     def splat(self, scalar: Any) -> Vector:
         """Return a vector with a scalar of generated code in every lane."""

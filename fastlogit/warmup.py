@@ -1,0 +1,71 @@
+"""Compile the common kernels ahead of time, each case in a process of its own, so that no fit waits for them."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
+from multiprocessing import get_context
+from typing import NamedTuple
+
+import numpy as np
+
+import fastlogit as fl
+from fastlogit.kernels.jit import specialisations
+from fastlogit.sources.intake import memory_source
+from fastlogit.sources.protocol import n_margins
+
+_ROWS, _COLUMNS = 1024, 3
+
+
+class Case(NamedTuple):
+    """What kernels are compiled for."""
+
+    dtype: str
+    order: str
+    n_classes: int
+
+    def __str__(self) -> str:
+        classes = "two classes" if self.n_classes == 2 else "more classes"
+        return f"{self.dtype}, {'rows' if self.order == 'C' else 'columns'}, {classes}"
+
+
+CASES = [Case(*case) for case in product(("float32", "float64"), "CF", (2, 3))]
+
+
+def compile_case(case: Case) -> set[tuple[str, str]]:
+    """Run every pass once; return the kernels that this process has, each with its arguments' types."""
+    rng = np.random.default_rng(0)
+    X = np.asarray(rng.standard_normal((_ROWS, _COLUMNS)), case.dtype, order=case.order)  # type: ignore[call-overload]
+    y = np.arange(_ROWS) % case.n_classes
+    source = memory_source(X, y)
+    K = n_margins(case.n_classes)
+    W, zero, ones = np.zeros((_COLUMNS + 1, K)), np.zeros(_COLUMNS), np.ones(_COLUMNS)
+    source.moments()
+    _, sample = source.survey(_ROWS // 4, 0)
+    for rows in (source, sample):
+        rows.information(zero)
+    for dtype in {source.dtype, np.dtype(np.float64)}:
+        source.loss_grad(W, zero, dtype)
+        source.grad_hess(W, zero, ones, dtype)
+    source.hess_vec(W, W, zero)
+    source.losses_along(W, W, zero, np.ones(2), np.float64)
+    source.largest_square(np.eye(_COLUMNS + 1), zero)
+    if case.n_classes == 2:
+        forward = fl.binary_classifier_from(X, y, epochs=1)
+    else:
+        source.mean_curvature(W, zero)
+        forward = fl.multiclass_classifier_from(X, y, epochs=1)
+        if case.order == "C":
+            fl.softmax(X)
+            fl.cross_entropy_loss(X, y)
+            fl.grad_of_loss_wrt_logits(X, y)
+    forward(X)
+    return specialisations()
+
+
+def compile_all() -> Iterator[tuple[Case, set[tuple[str, str]]]]:
+    """Compile every case, as many at once as there are processors; give each when it is ready."""
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(compile_case, case): case for case in CASES}
+        for future in as_completed(futures):
+            yield futures[future], future.result()

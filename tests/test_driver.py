@@ -1,0 +1,199 @@
+"""How kernels are run: threads, forks, concurrent calls, the disk cache, what happens when memory is short."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numba
+import numpy as np
+import pytest
+
+import fastlogit as fl
+from fastlogit.kernels import jit
+from fastlogit.kernels.jit import kernel, max_threads, threads
+
+# numba's number of threads is a variable outside of the kernel
+pytestmark = pytest.mark.filterwarnings("ignore:Cannot cache compiled function .number_of_threads")
+
+
+def python(code, **environment):
+    """Run code in a process of its own, with warnings as errors; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@kernel
+def number_of_threads(chunk: int, n_chunks: int, out: np.ndarray) -> None:
+    """Write the number of threads that the kernel runs on."""
+    out[chunk] = numba.get_num_threads()
+
+
+@kernel
+def failing(chunk: int, n_chunks: int, out: np.ndarray) -> None:
+    """Fail in one chunk, as where memory is short."""
+    if chunk == 2:
+        raise MemoryError
+    out[chunk] = n_chunks
+
+
+def test_every_chunk_runs_once():
+    out = np.zeros(100, np.int64)
+    number_of_threads(100, out)
+    assert (out >= 1).all()
+
+
+def test_a_failed_chunk_is_an_error():
+    out = np.zeros(4, np.int64)
+    with pytest.raises(MemoryError, match="scratch memory"):
+        failing(4, out)
+    assert out.tolist() == [4, 4, 0, 4]  # the others ran
+
+
+@pytest.mark.skipif(max_threads() < 2, reason="one thread only")
+def test_the_number_of_threads_is_given_and_restored():
+    z = np.random.default_rng(0).standard_normal((500, 3))
+    before = numba.get_num_threads()
+    out = np.zeros(8, np.int64)
+    with threads(1):
+        number_of_threads(8, out)
+    assert set(out) == {1}
+    want = fl.softmax(z)
+    for n in range(1, max_threads() + 1):
+        np.testing.assert_array_equal(fl.softmax(z, n_threads=n), want)
+        fl.cross_entropy_loss(z, np.zeros(500, int), n_threads=n)
+        fl.grad_of_loss_wrt_logits(z, np.zeros(500, int), n_threads=n)
+        forward = fl.binary_classifier_from(z, z[:, 0] > 0, epochs=1, n_threads=n)
+        forward(z, n_threads=n)
+        assert numba.get_num_threads() == before
+    for n in (0, max_threads() + 1):
+        with pytest.raises(ValueError, match=f"n_threads={n}"):
+            fl.softmax(z, n_threads=n)
+        with pytest.raises(ValueError, match=f"n_threads={n}"):
+            fl.solve(z, z[:, 0] > 0, n_threads=n)
+
+
+@pytest.mark.skipif(max_threads() < 2, reason="one thread only")
+def test_concurrent_calls_share_the_threads_out():
+    number_of_threads(8, np.zeros(8, np.int64))  # the layer is known now
+    if numba.threading_layer() == "workqueue":
+        pytest.skip("one kernel at a time")
+    out = np.zeros(8, np.int64)
+    with jit._layer.use():  # as if another thread were in a kernel
+        number_of_threads(8, out)
+    assert set(out) == {max_threads() // 2}
+    number_of_threads(8, out)
+    assert set(out) == {max_threads()}
+
+
+CONCURRENT = """
+import threading
+import numpy as np
+import fastlogit as fl
+rng = np.random.default_rng(0)
+X = rng.standard_normal((3000, 5)); y = rng.random(3000) < 0.5
+want, results = fl.solve(X, y).x, []
+def fit():
+    for _ in range(5):
+        results.append(np.array_equal(fl.solve(X, y).x, want))
+workers = [threading.Thread(target=fit) for _ in range(8)]
+[w.start() for w in workers]; [w.join() for w in workers]
+assert len(results) == 40 and all(results)
+import numba
+print(numba.threading_layer())
+"""
+
+
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
+def test_concurrent_fits(layer):
+    assert python(CONCURRENT, NUMBA_THREADING_LAYER=layer).strip() == layer
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_fits():
+    code = """
+    import os, warnings
+    import numpy as np
+    import fastlogit as fl
+    X = np.random.default_rng(0).standard_normal((3000, 5)); y = X[:, 0] + X[:, 1] ** 2 > 0
+    want = fl.solve(X, y).x
+    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(fl.solve(X, y).x, want) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    print("equal")
+    """
+    assert python(code) == "equal\n"
+
+
+FIT = """
+import time
+import numpy as np
+import fastlogit as fl
+z = np.linspace(-1, 1, 300).reshape(100, 3)
+start = time.perf_counter()
+print(fl.cross_entropy_loss(z, np.arange(100) % 3))
+print(time.perf_counter() - start)
+"""
+
+
+def test_a_damaged_cache_is_compiled_anew(tmp_path):
+    value, cold = python(FIT, NUMBA_CACHE_DIR=str(tmp_path)).split()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".nbc"}
+    rng = np.random.default_rng(0)
+    for damage in (
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: rng.bytes(len(data)),
+        lambda data: data[:-500] + bytes(byte ^ 255 for byte in data[-500:]),
+    ):
+        for path in files:
+            path.write_bytes(damage(path.read_bytes()))
+        assert python(FIT, NUMBA_CACHE_DIR=str(tmp_path)).split()[0] == value
+    assert sorted(tmp_path.rglob("*.nbc")) == sorted(files)  # written anew, and nothing beside
+    assert float(python(FIT, NUMBA_CACHE_DIR=str(tmp_path)).split()[1]) < float(cold)
+
+
+def test_a_cache_of_other_sources_is_removed(tmp_path):
+    python(FIT, NUMBA_CACHE_DIR=str(tmp_path))
+    path = next(path for path in tmp_path.rglob("*.nbc") if "cross_entropy" in path.name)
+    stale = path.with_name(path.name.replace(jit._SOURCES[:12], "0" * 12))
+    path.rename(stale)
+    python(FIT, NUMBA_CACHE_DIR=str(tmp_path))
+    assert path.exists() and not stale.exists()
+
+
+def test_without_a_folder_to_write_to_nothing_is_cached(monkeypatch):
+    def nowhere(py_func):
+        raise RuntimeError("no locator available")
+
+    monkeypatch.setattr(jit, "_KernelCache", nowhere)
+    out = np.zeros(4, np.int64)
+    kernel(failing.__wrapped__)(2, out)
+    assert out.tolist() == [2, 2, 0, 0]
+
+
+def test_threads_of_python_do_not_disturb_each_other():
+    numbers = []
+
+    def work(n):
+        with threads(n):
+            out = np.zeros(4, np.int64)
+            number_of_threads(4, out)
+            numbers.append((n, int(out.max())))
+
+    workers = [threading.Thread(target=work, args=(1,)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert numbers == [(1, 1)] * 4

@@ -7,16 +7,18 @@ With ``c_kl = s p_k (delta_kl - p_l)`` the Hessian's block of classes k and l is
 from typing import Any
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
 from fastlogit.kernels.gram import add_gram, row_squares, scale_rows
 from fastlogit.kernels.jit import kernel
 from fastlogit.kernels.jit import tile as compiled
-from fastlogit.kernels.losses import LOSS, SMALLEST_MARGIN, losses, probabilities, weigh_and_sum
+from fastlogit.kernels.losses import LOSS, SMALLEST_MARGIN, Tile, losses, probabilities, weigh_and_sum
 from fastlogit.kernels.passes import bounds, class_factors, tile_for
-from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate, as_rows, margins, take
+from fastlogit.kernels.simd import Sum, Vector, i64, muladd
+from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate, as_rows, margins, padded_rows, take, tile_rows
 
 HESS_ROWS = 128
-VECTOR_ROWS = 64
 
 
 @compiled
@@ -100,16 +102,34 @@ def grad_hess(
     totals[chunk, K + 3] = largest
 
 
-@compiled
-def _weights(targets: Any, start: int, n: int, factor: Any, s: Any) -> None:
-    """Fill ``s`` with the weights of the tile's rows."""
-    class_factors(targets, start, n, factor)
-    for r in range(n):
-        s[r] = 1.0
-        if targets.weight.size:
-            s[r] *= targets.weight[start + r]
-        if factor.size:
-            s[r] *= factor[r]
+@intrinsic
+def _along(typingctx: Any, n: Any, b: Any, P: Any, Z: Any) -> Any:
+    """``Z[k] = p_k (v_k - sum_l p_l v_l)``, where ``v_k = Z[K + k] + b[K + k]``: how residuals change along v.
+
+    ``Z`` (2 K, rows), ``b`` (2 K,); ``P`` (n_classes, rows) probabilities.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        tile: Any = Tile(context, builder, signature, args, "n b P Z")
+        lanes, K = tile.lanes, builder.sdiv(tile.Z.shape[0], i64(2))
+        without = builder.sub(tile.P.shape[0], K)  # of two classes the first has no margin
+        with lanes.rows(tile.n) as (r, _):
+
+            def direction(k: Any, r: Any = r) -> tuple[Vector, Vector]:
+                row = builder.add(K, k)
+                v = lanes.load(tile.Z.at(row, r)) + lanes.splat(tile.b.load(row))
+                return lanes.load(tile.P.at(builder.add(without, k), r)), v
+
+            mean = Sum(lanes, lanes.zero)
+            with lanes.loop(i64(0), K) as k:
+                p, v = direction(k)
+                mean.value = muladd(p, v, mean.value)
+            with lanes.loop(i64(0), K) as k:
+                p, v = direction(k)
+                lanes.store(p * (v - mean.value), tile.Z.at(k, r))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, b, P, Z), codegen
 
 
 @kernel
@@ -134,33 +154,24 @@ def hess_vec(
     of the direction; ``totals`` (n_chunks, K) its ``sum_i s_i r_i``.
     """
     begin, end = bounds(first, last, chunk, n_chunks)
-    K, T = b.size // 2, VECTOR_ROWS
-    Z, P = tile_for(W, T), np.empty((loss.n_classes, T), W.dtype)
-    s, mean = np.empty(T, W.dtype), np.empty(T, W.dtype)
-    zero = W.dtype.type(0.0)
-    factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+    K = b.size // 2
+    T = tile_rows(storage, K)
+    Z, P = tile_for(W, T), np.empty((loss.n_classes, padded_rows(T)), W.dtype)
+    F, M = np.zeros(padded_rows(T), W.dtype), np.zeros(padded_rows(T), W.dtype)
+    factor = np.empty(padded_rows(T) if targets.class_weight.size else 0, W.dtype)
+    sums = np.zeros((K + 3, ROWS_AT_ONCE))
     gradient = G[chunk]
     gradient[:] = 0.0
-    totals[chunk] = 0.0
     for start in range(begin, end, T):
         n = min(T, end - start)
         margins(storage, start, n, W, center, Z, 2)
         probabilities(loss, targets.offset, start, n, b, Z[:K], P)
-        _weights(targets, start, n, factor, s)
-        mean[:] = 0.0
-        for k in range(P.shape[0] - K, P.shape[0]):
-            v = k - P.shape[0] + 2 * K
-            for r in range(n):
-                mean[r] += P[k, r] * (Z[v, r] + b[v])
-        for k in range(K):
-            p = P.shape[0] - K + k
-            total = 0.0
-            for r in range(n):
-                residual = P[p, r] * (Z[K + k, r] + b[K + k] - mean[r])
-                Z[k, r] = residual * s[r] if s[r] > 0.0 else zero
-                total += Z[k, r]
-            totals[chunk, k] += total
+        _along(n, b, P, Z)
+        class_factors(targets, start, n, factor)
+        weigh_and_sum(targets.weight, factor, start, n, Z[:K], F, M, sums)
         accumulate(storage, start, n, Z[:K], center, gradient, 2)
+    for k in range(K):
+        totals[chunk, k] = sums[k].sum()
 
 
 @kernel
@@ -183,10 +194,11 @@ def losses_along(
     ``W`` and ``b`` as in `hess_vec`; ``totals`` (n_chunks, len(steps)).
     """
     begin, end = bounds(first, last, chunk, n_chunks)
-    K, T = b.size // 2, VECTOR_ROWS
-    Z, at = tile_for(W, T), np.zeros((K, T), W.dtype)
-    F, M = np.empty(T, W.dtype), np.empty(T, W.dtype)
-    factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+    K = b.size // 2
+    T = tile_rows(storage, K)
+    Z, at = tile_for(W, T), np.zeros((K, padded_rows(T)), W.dtype)
+    F, M = np.empty(padded_rows(T), W.dtype), np.empty(padded_rows(T), W.dtype)
+    factor = np.empty(padded_rows(T) if targets.class_weight.size else 0, W.dtype)
     sums = np.zeros((steps.size, K + 3, ROWS_AT_ONCE))
     for start in range(begin, end, T):
         n = min(T, end - start)
@@ -220,19 +232,22 @@ def largest_square(
     ``W`` (m, padded) and ``b`` (m,) are of any number m of columns; ``totals`` (n_chunks,).
     """
     begin, end = bounds(first, last, chunk, n_chunks)
-    T = VECTOR_ROWS
-    Z, s, square = tile_for(W, T), np.empty(T, W.dtype), np.empty(T, W.dtype)
-    factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
+    T = tile_rows(storage, b.size)
+    Z, square = tile_for(W, T), np.zeros((1, padded_rows(T)), W.dtype)
+    F, M = np.zeros(padded_rows(T), W.dtype), np.zeros(padded_rows(T), W.dtype)
+    factor = np.empty(padded_rows(T) if targets.class_weight.size else 0, W.dtype)
+    sums = np.zeros((4, ROWS_AT_ONCE))
     largest = 0.0
     for start in range(begin, end, T):
         n = min(T, end - start)
         margins(storage, start, n, W, center, Z, 1)
-        _weights(targets, start, n, factor, s)
+        class_factors(targets, start, n, factor)
+        weigh_and_sum(targets.weight, factor, start, n, square, F, M, sums)
         square[:] = 0.0
         for k in range(b.size):
             for r in range(n):
-                square[r] += (Z[k, r] + b[k]) ** 2
+                square[0, r] += (Z[k, r] + b[k]) ** 2
         for r in range(n):
-            if s[r] > 0.0:
-                largest = max(largest, square[r])
+            if F[r] > 0.0:
+                largest = max(largest, square[0, r])
     totals[chunk] = largest

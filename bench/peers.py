@@ -1,8 +1,9 @@
 """Time to a given gap, fastlogit against its peers: ``python bench/peers.py [--data tall higgs ...] [--save]``.
 
 The rules are benchopt's: one objective, computed outside of every solver by one float64 function; each peer is run at
-tighter and tighter tolerances, each run in a process of its own, until its gap is 1e-10 or a run takes 60 seconds; the
-two fastest peers and fastlogit are then run three times in turn. A warm-up run on a few rows is not timed. Peers come
+tighter and tighter tolerances, each run in a process of its own, until its gap is 1e-10 or a run takes 60 seconds, at
+which it is ended; the two fastest peers and fastlogit are then run three times in turn. A warm-up run on a few rows is
+not timed. Reads of X are what a solver says of itself, or its iterations, each of which is a read at least. Peers come
 from the extra ``peers``; those that are not installed are left out. ``--save`` writes the table between the marks of
 docs/performance.md, and docs/peers.svg and .png.
 """
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 60.0
+MARK = "@ "
 GAPS = (1e-3, 1e-6, 1e-8, 1e-10)
 
 #: rows, columns, type, classes, C
@@ -74,7 +77,7 @@ def fastlogit(X, y, C, tol):
 
 def _from_sklearn(model):
     W = np.vstack([model.coef_.T, np.atleast_1d(model.intercept_)])
-    return W, {}
+    return W, {"reads": int(np.max(model.n_iter_)) + 1}
 
 
 def _sklearn(solver):
@@ -106,7 +109,7 @@ def glum(X, y, C, tol):
         family="binomial", alpha=1 / (C * len(X)), l1_ratio=0, gradient_tol=tol, max_iter=1000
     )
     model.fit(X, y.astype(X.dtype))
-    return np.append(model.coef_, model.intercept_)[:, None], {}
+    return np.append(model.coef_, model.intercept_)[:, None], {"reads": int(model.n_iter_) + 1}
 
 
 def torch(X, y, C, tol):
@@ -124,7 +127,11 @@ def torch(X, y, C, tol):
         [W, b], max_iter=100_000, tolerance_grad=0.0, tolerance_change=tol, line_search_fn="strong_wolfe"
     )
 
+    reads = 2  # the moments
+
     def closure():
+        nonlocal reads
+        reads += 1
         optimizer.zero_grad()
         Z = Xs @ W + b
         if K == 2:
@@ -137,7 +144,7 @@ def torch(X, y, C, tol):
 
     optimizer.step(closure)
     w = W.detach().numpy().astype(np.float64) / scale[:, None]
-    return np.vstack([w, b.detach().numpy() - mean @ w]), {}
+    return np.vstack([w, b.detach().numpy() - mean @ w]), {"reads": reads}
 
 
 #: function, tolerances, whether it takes more than two classes
@@ -161,24 +168,35 @@ def child(folder, name, peer, tol):
     fit(X[few], y[few], C, 1e-2)
     if peer == "fastlogit":
         fit(X[: 1 << 15], y[: 1 << 15], C, 1e-8)  # every kernel is compiled or loaded
+    print(MARK + "ready", flush=True)
     start = time.perf_counter()
     W, more = fit(X, y, C, tol)
     seconds = time.perf_counter() - start
-    print("\n" + json.dumps({"seconds": seconds, "value": objective(W, X, y, C)} | more))
+    print(MARK + "done", flush=True)
+    print(MARK + json.dumps({"seconds": seconds, "value": objective(W, X, y, C)} | more), flush=True)
 
 
 def run(folder, name, peer, tol):
     """Return what a run in a process of its own found; None where it failed or took too long."""
     command = [sys.executable, __file__, "--child", str(folder), name, peer, repr(tol)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=3 * LIMIT)
-    except subprocess.TimeoutExpired:
-        return None
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [""]
-        print(f"  {peer}: {last[0][:150]}", flush=True)
-        return None
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        lines = (line.removeprefix(MARK) for line in process.stdout if line.startswith(MARK))
+        next(lines, None)  # the data are there, and the warm-up is done
+        clock = threading.Timer(LIMIT, process.kill)
+        clock.start()
+        next(lines, None)
+        clock.cancel()
+        result = next(lines, None)
+        process.stdout.close()
+        if process.wait() or result is None:
+            errors.seek(0)
+            last = (
+                (errors.read().strip().splitlines() or [""])[-1] if process.returncode > 0 else f"{LIMIT:.0f} s passed"
+            )
+            print(f"  {name} {peer} tol={tol:g}: {last[:150]}", flush=True)
+            return None
+        return json.loads(result)
 
 
 def measure(name):
@@ -236,25 +254,33 @@ HEADER = "| data | solver | s to 1e-3 | 1e-6 | 1e-8 | 1e-10 | closest | reads of
 
 
 def chart(results, path):
+    """Draw the gap against seconds and against reads of X."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, len(results), figsize=(3.4 * len(results), 3.6), layout="constrained", sharey=True)
-    colors = dict(
-        zip(PEERS, ("#d62728", "#4c78a8", "#72b7b2", "#54a24b", "#f58518", "#b279a2", "#9d755d"), strict=True)
-    )
-    for axes, (name, (found, best)) in zip(np.atleast_1d(panels), results.items(), strict=True):
-        for peer, runs in found.items():
-            points = sorted((r["seconds"], max(r["value"] / best - 1, 1e-14)) for r in runs)
-            if points:
-                axes.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colors[peer], label=peer)
-        axes.set(xscale="log", yscale="log", title=name, xlabel="seconds")
-        axes.axhline(1e-8, color="#444444", linewidth=0.8, linestyle=":")
-        axes.spines[["top", "right"]].set_visible(False)
-    np.atleast_1d(panels)[0].set_ylabel("relative gap, 1e-14 and less at the bottom")
-    np.atleast_1d(panels)[0].legend(frameon=False, fontsize=7)
+    size = (max(6.0, 3.2 * len(results)), 6.4)
+    figure, panels = plt.subplots(2, len(results), figsize=size, layout="constrained", sharey=True, squeeze=False)
+    shades = ("#d62728", "#4c78a8", "#72b7b2", "#54a24b", "#f58518", "#b279a2", "#9d755d")
+    colors = dict(zip(PEERS, shades, strict=True))
+    for column, (name, (found, best)) in zip(panels.T, results.items(), strict=True):
+        for axes, quantity in zip(column, ("seconds", "reads"), strict=True):
+            for peer, runs in found.items():
+                points = sorted((r[quantity], max(r["value"] / best - 1, 1e-14)) for r in runs if quantity in r)
+                if points:
+                    style = dict(linewidth=2.5, zorder=3) if peer == "fastlogit" else {}
+                    axes.plot(
+                        *zip(*points, strict=True), marker="o", markersize=4, color=colors[peer], label=peer, **style
+                    )
+            axes.set(xscale="log", yscale="log", xlabel="reads of X" if quantity == "reads" else quantity)
+            axes.axhline(1e-8, color="#444444", linewidth=0.8, linestyle=":")
+            axes.spines[["top", "right"]].set_visible(False)
+        column[0].set_title(name)
+    for row in panels:
+        row[0].set_ylabel("relative gap (at most 1e-14 at the bottom)")
+    handles = {label: h for axes in panels[0] for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), frameon=False, ncols=4, loc="outside lower center")
     for suffix in (".svg", ".png"):
         figure.savefig(path.with_suffix(suffix), dpi=120, metadata={"Date": None} if suffix == ".svg" else None)
 

@@ -1,16 +1,18 @@
 """`solve`: from arrays to a certified optimum."""
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastlogit.exceptions import ConvergenceWarning, SeparationWarning
 from fastlogit.kernels.jit import threads
 from fastlogit.objective import Objective
 from fastlogit.scaling import Scaling
 from fastlogit.solvers import SOLVERS
-from fastlogit.solvers.solution import Callback, Solution
+from fastlogit.solvers.solution import Callback, Solution, Status
 from fastlogit.sources.intake import memory_source
 from fastlogit.sources.protocol import Source, n_margins
 
@@ -19,6 +21,8 @@ _SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 10, 0.25
 _SMALLEST_SAMPLE = 4096
 #: Above so many parameters the Hessian, and what it costs, are too large for Newton's method.
 LARGEST_HESSIAN = 2048
+# A warning of separation names so many columns at most, those that count at least this share of the first.
+_NAMED, _LEADING = 5, 0.3
 
 
 def solve(
@@ -62,7 +66,7 @@ def solve(
         Whether there are intercepts.
     standardize : bool
         Penalise the coefficients of standardised columns instead.
-    solver : {"auto", "newton", "lbfgs"}
+    solver : {"auto", "newton", "lbfgs", "newton-cg"}
         "auto": "newton" up to `LARGEST_HESSIAN` parameters, "lbfgs" above.
     tol : float
         Relative gap ``(F - F*) / F`` to reach.
@@ -87,6 +91,13 @@ def solve(
     ------
     TypeError, ValueError
         Naming the argument, what it has, and what is needed.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the gap was not shown to be within ``tol``.
+    SeparationWarning
+        If there is no finite optimum; it names the columns along which the coefficients grow.
     """
     if not tol > 0.0:
         raise ValueError(f"tol={tol}, but a positive number is needed")
@@ -100,12 +111,36 @@ def solve(
         source = memory_source(X, y, sample_weight, class_weight, offset)
         objective = survey(source, random_state, C=C, fit_intercept=fit_intercept, standardize=standardize)
         n = objective.shape[0] * objective.shape[1]
-        name = ("newton" if n <= LARGEST_HESSIAN else "lbfgs") if solver == "auto" else solver
-        solution = SOLVERS[name](
+        solution = SOLVERS[chosen(n) if solver == "auto" else solver](
             objective, np.zeros(n), tol=tol, max_iter=max_iter, callback=callback, time_limit=time_limit
         )
-    x = objective.scaling.to_data(solution.x.reshape(objective.shape))
-    return replace(solution, x=x)
+    _warn(solution, objective)
+    direction = solution.direction
+    return replace(
+        solution,
+        x=objective.scaling.to_data(solution.x.reshape(objective.shape)),
+        direction=None if direction is None else objective.scaling.to_data(direction.reshape(objective.shape)),
+    )
+
+
+def chosen(n_parameters: int) -> str:
+    """Return the solver that "auto" takes; `bench/crossovers.py` measures where another would be quicker."""
+    return "newton" if n_parameters <= LARGEST_HESSIAN else "lbfgs"
+
+
+def _warn(solution: Solution, objective: Objective) -> None:
+    """Warn of what was not reached, except where the caller interrupted it."""
+    if solution.status in (Status.CONVERGED, Status.INTERRUPTED):
+        return
+    if solution.direction is None:
+        gap = f"The relative gap is {solution.gap / abs(solution.value):.1e}"
+        how = " by an estimate" if solution.gap_kind == "estimate" else ""
+        warnings.warn(f"{solution.status.value} {gap}{how}.", ConvergenceWarning, stacklevel=3)
+        return
+    size = np.abs(solution.direction.reshape(objective.shape)[:-1]).max(axis=1)  # of standardised columns
+    leading = np.argsort(-size, kind="stable")[:_NAMED]
+    names = ", ".join(str(j) for j in leading if size[j] >= _LEADING * size.max())
+    warnings.warn(f"{solution.status.value} Columns that lead: {names}.", SeparationWarning, stacklevel=3)
 
 
 def survey(source: Source, seed: int, **settings: Any) -> Objective:

@@ -72,10 +72,10 @@ def optimum(X, y, *, sample_weight=None, offset=None, C=1.0, steps=60):
         t = LONG(1)
         while True:
             new = at(U + t * step)
-            if new[0] <= value or t < 1e-10:
+            if new[0] <= value + 1e-17 * abs(value) or t < 1e-10:  # rounding must not keep a last step back
                 break
             t /= 2
-        if decrement <= 1e-26 * abs(value) or t < 1e-10:
+        if decrement <= 1e-30 * abs(value) or t < 1e-10:
             break
         U, (value, grad, hess) = U + t * step, new
     W = U.copy()

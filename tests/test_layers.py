@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "fastlogit"
 
 #: From the bottom up; a module may import its own floor and those below.
 FLOORS = [
-    {"kernels"},
+    {"kernels", "exceptions"},
     {"prediction", "sources.protocol", "reference"},
     {"sources"},
     {"scaling"},

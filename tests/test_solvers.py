@@ -217,11 +217,39 @@ def test_more_parameters_than_a_hessian_at_every_read():
 
 
 def test_separated_classes_stop_with_finite_coefficients():
-    X = np.linspace(-1, 1, 40)[:, None]
-    solution = fl.solve(X, (X[:, 0] > 0).astype(int), C=np.inf)
+    X = np.random.default_rng(0).standard_normal((400, 5)) * [1.0, 100.0, 0.01, 1.0, 1.0]
+    y = (X[:, 1] > 5.0).astype(int)
+    with pytest.warns(fl.SeparationWarning, match=r"give C a finite value. Columns that lead: 1\.$"):
+        solution = fl.solve(X, y, C=np.inf)
     assert solution.status is fl.Status.SEPARATED and solution.separated and not solution.converged
     assert np.isfinite(solution.x).all()
-    assert not fl.solve(X, (X[:, 0] > 0).astype(int), C=1.0).separated
+    margins = (X @ solution.direction[:-1] + solution.direction[-1])[:, 0]
+    assert (np.where(y, margins, -margins) > 0.0).all()
+    assert not fl.solve(X, y, C=1.0).separated
+
+
+@pytest.mark.parametrize("K", [2, 3])
+def test_quasi_separated_classes_are_told(K):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.integers(0, 3, 3000), rng.standard_normal(3000)]).astype(float)
+    y = np.where(X[:, 0] == 2, 1, rng.random(3000) < 1 / (1 + np.exp(-X[:, 1]))).astype(int)
+    y[X[:, 0] == 0] = 0  # only in the middle do classes mix
+    if K == 3:
+        y[(X[:, 0] == 1) & (rng.random(3000) < 0.3)] = 2
+    with pytest.warns(fl.SeparationWarning, match=r"but for rows on the boundary.*Columns that lead: 0\.$"):
+        solution = fl.solve(X, y, C=np.inf)
+    assert solution.quasi_separated and not solution.separated and not solution.converged
+    assert np.isfinite(solution.x).all()
+    assert fl.solve(X, y, C=1.0).converged
+
+
+def test_overlapping_sets_are_never_called_separated():
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((60, 3))
+        y = rng.integers(0, 2, 60)
+        solution = fl.solve(X, y, C=np.inf)
+        assert solution.converged and not solution.separated and not solution.quasi_separated, seed
 
 
 def test_stopping_keeps_the_best_point():
@@ -233,8 +261,10 @@ def test_stopping_keeps_the_best_point():
     assert rows[-1].value < rows[0].value
     stopped = fl.solve(X, y, callback=lambda row: len(rows) > 0)
     assert stopped.status is fl.Status.INTERRUPTED and not stopped.converged
-    assert fl.solve(X, y, max_iter=1).status is fl.Status.MAX_ITER
-    assert fl.solve(X, y, time_limit=0.0).status is fl.Status.TIME_LIMIT
+    with pytest.warns(fl.ConvergenceWarning, match=r"raise max_iter. The relative gap is \d"):
+        assert fl.solve(X, y, max_iter=1).status is fl.Status.MAX_ITER
+    with pytest.warns(fl.ConvergenceWarning, match="time_limit passed"):
+        assert fl.solve(X, y, time_limit=0.0).status is fl.Status.TIME_LIMIT
 
     def interrupt(row):
         if row.n_passes > 3:
@@ -251,7 +281,7 @@ def test_stopping_keeps_the_best_point():
         (dict(C=0.0), "C=0.0, but a positive number"),
         (dict(tol=0.0), "tol=0.0, but a positive number"),
         (dict(max_iter=0), "max_iter=0, but at least 1"),
-        (dict(solver="saga"), "solver='saga', but one of 'auto', 'newton', 'lbfgs'"),
+        (dict(solver="saga"), "solver='saga', but one of 'auto', 'newton', 'lbfgs', 'newton-cg'"),
         (dict(n_threads=0), "n_threads=0"),
         (dict(n_threads=10_000), "n_threads=10000"),
         (dict(class_weight=[1.0, 2.0, 3.0]), r"class_weight has shape \(3,\)"),

@@ -2,5 +2,6 @@
 
 from fastlogit.solvers.lbfgs import lbfgs
 from fastlogit.solvers.newton import newton
+from fastlogit.solvers.newton_cg import newton_cg
 
-SOLVERS = {"newton": newton, "lbfgs": lbfgs}
+SOLVERS = {"newton": newton, "lbfgs": lbfgs, "newton-cg": newton_cg}

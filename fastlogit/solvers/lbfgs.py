@@ -13,11 +13,9 @@ import numpy as np
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.preconditioner import kronecker
-from fastlogit.solvers.solution import Callback, Record, Solution, Status
+from fastlogit.solvers.solution import SAMPLE_TOL, Callback, Record, Solution, Status
 
 _MEMORY = 20
-#: A sample is solved to this relative gap: a tenth of what its own noise leaves of the whole.
-SAMPLE_TOL = 1e-5
 #: Down to this relative gap float32 data are computed in float32, below in float64.
 _ROUGH_TOL = 1e-6
 

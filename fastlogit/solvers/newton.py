@@ -13,14 +13,18 @@ from fastlogit.kernels.curvature import HESS_ROWS
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers import certificates
 from fastlogit.solvers.certificates import Factor
-from fastlogit.solvers.lbfgs import SAMPLE_TOL, Pairs, descend
+from fastlogit.solvers.lbfgs import Pairs, descend
 from fastlogit.solvers.line_search import is_lower, shorter
-from fastlogit.solvers.solution import Callback, Record, Solution, Status
+from fastlogit.solvers.separation import is_separating
+from fastlogit.solvers.solution import SAMPLE_TOL, Callback, Record, Solution, Status
 
 #: Up to this many parameters the Hessian is computed at every read.
 EVERY_READ = 320
+#: Above, a Hessian is kept from this relative gap on, and L-BFGS corrects it; farther out it changes too much.
+_KEEP = 1e-3
 _SAMPLE_STEPS = 30
 _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
+_EPS, _GRADIENT_ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
 #: Damping begins at this share of the rows' weight, and grows a hundredfold.
 _FIRST_DAMPING = 1e-8
 #: Where the Hessian is singular, the share of the gradient that may lie in directions in which it is 0.
@@ -57,7 +61,9 @@ class _Model:
         # times this one. Within a tile, where float32 may be the type, some square root of its rows matter (N. Higham
         # and T. Mary, "A new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41 (2019)).
         doubt = _ROUNDINGS * float(np.finfo(dtype).eps) * len(H) / max(factor.smallest, 1e-300)
-        error = factor.norm_bound(residual)
+        # the gradient's own rounding: each of its sums is of terms whose absolute values add up to the weight at most
+        rounding = np.full(len(H), _GRADIENT_ROUNDINGS * _EPS * objective.weight)
+        error = factor.norm_bound(residual) + factor.norm_bound(rounding)
         lost = factor.values is not None and np.linalg.norm(residual) > _LOST * np.linalg.norm(point.grad)
         if damping > 0.0 or lost or not doubt < 0.5:
             return cls(factor, step, decrement, np.inf, np.inf)
@@ -170,16 +176,19 @@ def newton(
                 return record.solution(stop)
             if kind == "estimate" and record.is_small(gap, point.value):
                 if dtype == np.float64:  # nothing is left to gain, and no bound says so
+                    if is_separating(objective, model.step):
+                        return record.solution(Status.QUASI_SEPARATED, direction=model.step)
                     return record.solution(Status.STALLED)
                 dtype = np.dtype(np.float64)
-            following = objective.at(point.x + model.step) if x.size > EVERY_READ else None
-            following = following or objective.curvature_at(point.x + model.step)
+            keep = x.size > EVERY_READ and gap <= _KEEP * abs(point.value)
+            x = point.x + model.step
+            following = objective.at(x) if keep else objective.curvature_at(x, dtype)
             if not is_lower(following, point, -(model.decrement**2)):
                 step = shorter(objective, point, model.step)
                 if step is None:
                     return record.solution(Status.STALLED)
                 following = objective.curvature_at(point.x + step, dtype)
-            if x.size > EVERY_READ:
+            if keep:
                 following, _, stop = descend(objective, following, Pairs(model.factor.solve), record)
                 if stop is not None and stop is not Status.STALLED:
                     return record.solution(stop)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from fastlogit.objective import Objective, Point
 
+#: A sample is solved to this relative gap: a tenth of what its own noise leaves of the whole.
+SAMPLE_TOL = 1e-5
+
 
 class Status(Enum):
     """How a solver ended; the value is a sentence for people."""
@@ -21,6 +24,10 @@ class Status(Enum):
     INTERRUPTED = "Interrupted; this is the best point so far."
     SEPARATED = (
         "The classes are separated, so that without a penalty there is no finite optimum: give C a finite value."
+    )
+    QUASI_SEPARATED = (
+        "The classes are separated but for rows on the boundary, so that without a penalty there is no finite optimum: "
+        "give C a finite value."
     )
     STALLED = "No step lowers the objective any further, in float64; the gap could not be shown to be within tol."
 
@@ -73,6 +80,11 @@ class Solution:
         How it ended.
     separated : bool
         Whether every row of positive weight is on its class's side: a proof of separation.
+    quasi_separated : bool
+        Whether there is a direction along which no row's margin falls and some rise, to rounding: coefficients would
+        grow along it for ever.
+    direction : ndarray or None
+        Where separated in either way: a direction of the shape of ``x`` along which the coefficients grow.
     history : list of Row
         One for each iteration.
     """
@@ -86,6 +98,8 @@ class Solution:
     n_passes: int
     status: Status
     separated: bool = False
+    quasi_separated: bool = False
+    direction: NDArray[np.float64] | None = field(default=None, repr=False)
     history: list[Row] = field(default_factory=list, repr=False)
 
     @property
@@ -146,7 +160,14 @@ class Record:
             return Status.TIME_LIMIT
         return Status.MAX_ITER if len(self.history) > self.max_iter else None
 
-    def solution(self, status: Status, point: Point | None = None, gap: float = np.inf, kind: str = "") -> Solution:
+    def solution(
+        self,
+        status: Status,
+        point: Point | None = None,
+        gap: float = np.inf,
+        kind: str = "",
+        direction: NDArray[np.float64] | None = None,
+    ) -> Solution:
         """Return the solution at ``point``, by default the best one with the gap that was found for it."""
         if point is None:
             assert self.best is not None
@@ -163,5 +184,7 @@ class Record:
             n_passes=self.objective.n_passes,
             status=status,
             separated=status is Status.SEPARATED,
+            quasi_separated=status is Status.QUASI_SEPARATED,
+            direction=point.x if status is Status.SEPARATED else direction,
             history=self.history,
         )

@@ -1,0 +1,70 @@
+"""Which solver is quickest where: ``python bench/crossovers.py [--save]``.
+
+Seconds and reads of X to a relative gap of 1e-8, the survey included, of every solver on data of growing width; the
+rule of ``solver="auto"`` is read off this table. Rows: 256 MB of float32, 300,000 at most, columns scaled over two
+decades. A solver is stopped after 30 seconds. ``--save`` writes the table between the marks of docs/performance.md.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench"), str(ROOT)]
+
+import conftest  # noqa: E402, F401  (the cache of kernels)
+import numpy as np  # noqa: E402
+import report  # noqa: E402
+
+import fastlogit as fl  # noqa: E402
+from fastlogit.fit import chosen  # noqa: E402
+from fastlogit.solvers import SOLVERS  # noqa: E402
+
+CASES = [(2, D) for D in (30, 100, 300, 1000, 2000, 4000)] + [(10, D) for D in (10, 50, 200, 800)] + [(100, 200)]
+X_BYTES, MOST_ROWS, LIMIT = 1 << 28, 300_000, 30.0
+RULE = "|--:|--:|--:|--:|" + "--:|" * len(SOLVERS) + "---|"
+HEADER = f"| classes | columns | parameters | rows | {' | '.join(SOLVERS)} | auto |\n{RULE}"
+
+
+def generate(K, D):
+    rng = np.random.default_rng(0)
+    N = min(MOST_ROWS, X_BYTES // (4 * D))
+    X = rng.standard_normal((N, D), dtype=np.float32)
+    Z = X @ (1.5 / np.sqrt(D) * rng.standard_normal((D, K), dtype=np.float32))
+    y = (Z - np.log(-np.log(rng.random(Z.shape, dtype=np.float32)))).argmax(axis=1)
+    X *= rng.permutation(np.geomspace(0.1, 10.0, D)).astype(np.float32)
+    return X, y
+
+
+def run(X, y, solver):
+    """Return what a cell says."""
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fl.ConvergenceWarning)
+        solution = fl.solve(X, y, solver=solver, time_limit=LIMIT, max_iter=1000)
+    seconds = time.perf_counter() - start
+    return f"{seconds:.2f} s, {solution.n_passes} reads" if solution.converged else ""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--save", action="store_true", help="write docs/performance.md")
+    options = parser.parse_args()
+    print(HEADER)
+    table = [HEADER]
+    for K, D in CASES:
+        X, y = generate(K, D)
+        for solver in SOLVERS:  # compiled, or loaded
+            run(X[:40_000], y[:40_000], solver)
+        n = (D + 1) * (1 if K == 2 else K)
+        cells = " | ".join(run(X, y, solver) for solver in SOLVERS)
+        table.append(f"| {K} | {D} | {n} | {len(X)} | {cells} | {chosen(n)} |")
+        print(table[-1], flush=True)
+    if options.save:
+        report.replace(ROOT / "docs" / "performance.md", "crossovers", "\n".join(table))
+
+
+if __name__ == "__main__":
+    main()

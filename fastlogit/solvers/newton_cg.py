@@ -1,0 +1,116 @@
+"""Newton's method without a Hessian: each step is solved by conjugate gradients on Hessian-vector products."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from fastlogit.objective import Array, Objective, Point
+from fastlogit.solvers.line_search import is_lower, shorter
+from fastlogit.solvers.preconditioner import kronecker
+from fastlogit.solvers.solution import SAMPLE_TOL, Callback, Record, Solution, Status
+
+_PRODUCTS = 100
+#: The residual of a step, relative to the gradient, is at most this, and falls with the decrement.
+_FORCING = 0.3
+
+
+def conjugate_gradients(
+    multiply: Callable[[Array], Array], precondition: Callable[[Array], Array], g: Array, tol: float
+) -> tuple[Array, float]:
+    """Return d with ``||H d + g|| <= tol ||g||``, in the preconditioner's norm, and ``g' d``.
+
+    Parameters
+    ----------
+    multiply, precondition : callable
+        ``v -> H v``, a read of X each, and ``v -> M^-1 v``.
+    g : ndarray (n,)
+        The gradient.
+    tol : float
+        Where to stop.
+
+    Notes
+    -----
+    M. Hestenes and E. Stiefel, "Methods of conjugate gradients for solving linear systems" (1952). What is not convex
+    is rounding: it ends the iteration.
+    """
+    d, r = np.zeros_like(g), -g
+    z = precondition(r)
+    p, first = z, float(r @ z)
+    norm = first
+    for _ in range(_PRODUCTS):
+        product = multiply(p)
+        curvature = float(p @ product)
+        if curvature <= 0.0:
+            break
+        step = norm / curvature
+        d = d + step * p
+        r = r - step * product
+        z = precondition(r)
+        norm, before = float(r @ z), norm
+        if norm <= tol**2 * first:
+            break
+        p = z + (norm / before) * p
+    return d, float(g @ d)
+
+
+def descend(
+    objective: Objective, point: Point, precondition: Callable[[Array], Array], record: Record
+) -> tuple[Point, float, Status | None]:
+    """Take Newton's steps from ``point`` until the gap is estimated to be small, or nothing is gained.
+
+    Returns as `fastlogit.solvers.lbfgs.descend`. The estimate is half the decrement, ``1/2 g' H^-1 g``, as conjugate
+    gradients find it, or as the preconditioner has it, the larger.
+    """
+    while True:
+        rough = 0.5 * float(point.grad @ precondition(point.grad))
+        tol = min(_FORCING, (2.0 * rough / abs(point.value)) ** 0.25)
+        multiply = partial(objective.hess_vec, point.x)
+        step, slope = conjugate_gradients(multiply, precondition, point.grad, tol)
+        estimate = max(rough, -0.5 * slope)
+        stop = record.add(point, estimate, "estimate")
+        if record.is_small(estimate, point.value):
+            return point, estimate, None
+        if stop is not None:
+            return point, estimate, stop
+        following = objective.at(point.x + step)
+        if not is_lower(following, point, slope):
+            shortened = shorter(objective, point, step)
+            if shortened is None:
+                return point, estimate, Status.STALLED
+            following = objective.at(point.x + shortened)
+        point = following
+
+
+def newton_cg(
+    objective: Objective,
+    x0: Array,
+    *,
+    tol: float = 1e-8,
+    max_iter: int = 200,
+    callback: Callback | None = None,
+    time_limit: float | None = None,
+) -> Solution:
+    """Minimise by Newton's method without a Hessian, from the minimum over the sample.
+
+    Parameters as in `fastlogit.solvers.newton.newton`. The gap is an estimate.
+
+    Notes
+    -----
+    A read of X for the gradient of each step, and one for each product. Memory: some vectors of n, and one
+    (n_features + 1)^2 matrix.
+    """
+    record = Record(objective, tol, max_iter, callback, time_limit)
+    try:
+        smaller, x = objective.on_sample(), x0
+        precondition = kronecker(smaller or objective, x)
+        if smaller is not None:
+            on_sample = Record(smaller, SAMPLE_TOL, max_iter, time_limit=time_limit)
+            x = descend(smaller, smaller.at(x), precondition, on_sample)[0].x
+            precondition = kronecker(smaller, x)
+        point, gap, stop = descend(objective, objective.at(x), precondition, record)
+        return record.solution(stop or Status.CONVERGED, point, gap, "estimate")
+    except KeyboardInterrupt:
+        if record.best is None:
+            raise
+        return record.solution(Status.INTERRUPTED)

@@ -16,8 +16,8 @@ from fastlogit.solvers.preconditioner import kronecker
 from fastlogit.solvers.solution import SAMPLE_TOL, Callback, Record, Solution, Status
 
 _MEMORY = 20
-#: Down to this relative gap float32 data are computed in float32, below in float64.
-_ROUGH_TOL = 1e-6
+#: Down to this relative gap float32 data are computed in float32 (their gradients are added up in float64).
+_ROUGH_TOL = 1e-9
 
 
 class Pairs:
@@ -75,12 +75,15 @@ def descend(
 
     Notes
     -----
-    The estimate is ``1/2 g' M g`` with the corrected inverse Hessian or with the preconditioner, the larger.
+    The estimate is ``1/2 g' M g`` with the corrected inverse Hessian, and at the end with the preconditioner if that is
+    larger.
     """
     tol = record.tol if until is None else max(until, record.tol)
     while True:
         step = -pairs.solve(point.grad)
-        estimate = 0.5 * max(-float(point.grad @ step), float(point.grad @ pairs.precondition(point.grad)))
+        estimate = -0.5 * float(point.grad @ step)
+        if estimate <= tol * abs(point.value):
+            estimate = max(estimate, 0.5 * float(point.grad @ pairs.precondition(point.grad)))
         stop = record.add(point, estimate, "estimate")
         if estimate <= tol * abs(point.value):
             return point, estimate, None

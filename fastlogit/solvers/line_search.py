@@ -6,7 +6,7 @@ import numpy as np
 
 from fastlogit.objective import Array, Objective, Point
 
-_STEPS = 0.5 ** np.arange(1.0, 25.0)
+_STEPS = np.array([0.5, 0.25, 0.1, 0.03, 0.01, 1e-3, 1e-4, 1e-6, 1e-8])
 _SUFFICIENT = 1e-4
 _NOISE = 100.0
 
@@ -21,7 +21,7 @@ def is_lower(following: Point, point: Point, slope: float, dtype: Any = np.float
 
 
 def shorter(objective: Objective, point: Point, step: Array) -> Array | None:
-    """Return ``t step`` with the t of 1/2, 1/4, ... at which the objective is lowest; None if none lowers it.
+    """Return ``t step`` with the t of some between 1/2 and 1e-8 at which the objective is lowest; None if none lowers it.
 
     One read of X.
     """

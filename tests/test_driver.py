@@ -197,3 +197,32 @@ def test_threads_of_python_do_not_disturb_each_other():
     for worker in workers:
         worker.join()
     assert numbers == [(1, 1)] * 4
+
+
+def test_symbols_of_sweeps_differ_whatever_their_types():
+    """Kernels come from the disk with their symbols: equal names for margins and accumulate would mix them up."""
+    code = """
+    import sys
+    import numpy as np
+    sys.path.insert(0, "tests")
+    from numba import njit
+    import cases
+    from fastlogit.kernels import storage
+
+    @njit
+    def both(rows, A, center, B):
+        storage.margins(rows, 0, 4, A, center, B, 2)
+        storage.accumulate(rows, 0, 4, A, center, B, 2)
+
+    for name in ("rows", "columns"):
+        rows = cases.STORAGES[name](np.ones((16, 16)))
+        for A in (np.ones((2, 16)), np.ones(16)):
+            both(rows, A, np.zeros(16), np.zeros((2, 16)))
+    for signature in both.signatures:
+        text = both.inspect_llvm(signature)
+        for sweep in ("margins", "accumulate"):
+            assert sweep in text
+        assert "bind" not in text
+    print("ok")
+    """
+    assert python(code).strip() == "ok"

@@ -431,6 +431,8 @@ def _bind(
             for k in range(whole, K):
                 many(tile, n_lines, n_along, A, k, 1, B)
 
-        if A.ndim == 1:
-            return vector
-        return matrix if many is None else copying_matrix
+        impl = vector if A.ndim == 1 else matrix if many is None else copying_matrix
+        # A symbol's name is made of this and the types; margins and accumulate may have the same types, and the numbers
+        # that numba adds begin anew in each process: two kernels from the disk's cache would share one's code.
+        impl.__qualname__ = f"{function.__name__}.{impl.__name__}"
+        return impl

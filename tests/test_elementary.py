@@ -7,7 +7,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from fastlogit.kernels import elementary
-from fastlogit.kernels.simd import Lanes, Pointer
+from fastlogit.kernels.pointer import Pointer
+from fastlogit.kernels.simd import Lanes
 
 EXACT = {
     "exp": mpmath.exp,

@@ -27,10 +27,10 @@ _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
 _EPS, _GRADIENT_ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
 #: Damping begins at this share of the rows' weight, and grows a hundredfold.
 _FIRST_DAMPING = 1e-8
+#: With more classes the exact radius would take more than ten reads.
+_PAIRED_CLASSES = 5
 #: Where the Hessian is singular, the share of the gradient that may lie in directions in which it is 0.
 _LOST = 1e-6
-#: Columns with fewer effective rows in the sample are held at 0 while it is solved: it knows too little of them.
-_EFFECTIVE_ROWS = 30.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,16 @@ class _Model:
         return cls(factor, step, decrement / sure + error, error, radius / sure, 1.0 - doubt)
 
     def with_exact_radius(self, objective: Objective) -> "_Model":
-        """Return the model with the exact R, which the cheap one may exceed a thousandfold; one read of X."""
-        if objective.shape[1] > 1 or not np.isfinite(self.radius):
+        """Return the model with the exact R, which the cheap one may exceed a thousandfold.
+
+        One read of X; for softmax one for each pair of classes, where they are few.
+        """
+        K = objective.shape[1]
+        if K > _PAIRED_CLASSES or not np.isfinite(self.radius):
             return self
-        sure = self.sure**0.5
-        return replace(self, radius=objective.largest_norm(self.factor.inverse_root) / sure)
+        root = self.factor.inverse_root.reshape(*objective.shape, -1)
+        differences = (root[:, k] - root[:, m] for k in range(K) for m in range(k)) if K > 1 else (root[:, 0],)
+        return replace(self, radius=max(map(objective.largest_norm, differences)) / self.sure**0.5)
 
     def gap(self) -> tuple[float, str]:
         """Return a bound on the gap at the point, or an estimate."""
@@ -212,15 +217,12 @@ def _start(objective: Objective, x0: Array) -> tuple[Array, Callable[[Array], Ar
     smaller = objective.on_sample()
     if smaller is None:
         return x0, None
-    known = np.append(smaller.effective_rows() >= _EFFECTIVE_ROWS, True)
-    free = np.flatnonzero(np.repeat(known, smaller.shape[1]))
     dtype = smaller.source.dtype if x0.size > EVERY_READ else np.float64
     point = smaller.curvature_at(x0, dtype)
     for _ in range(_SAMPLE_STEPS):
         assert point.hess is not None
         H = _identified(point.hess, smaller.shape[1])
-        step = np.zeros_like(x0)
-        factor, step[free], _ = _newton_step(H[np.ix_(free, free)], point.grad[free], point.value, smaller.weight)
+        factor, step, _ = _newton_step(H, point.grad, point.value, smaller.weight)
         slope = float(point.grad @ step)
         if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value:
             break
@@ -231,5 +233,4 @@ def _start(objective: Objective, x0: Array) -> tuple[Array, Callable[[Array], Ar
                 break
             following = smaller.curvature_at(point.x + shortened, dtype)
         point = following
-    whole = factor if len(free) == x0.size else Factor.of(H)
-    return point.x, whole.solve
+    return point.x, factor.solve

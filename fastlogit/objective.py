@@ -102,8 +102,8 @@ class Objective:
     def on_sample(self) -> "Objective | None":
         """Return the same objective over the sample's rows alone.
 
-        Each column gets a ridge worth one of the rows that tell of it, or less where they are many: a rare level of which
-        the sample has one class only would otherwise go to infinity there.
+        Each column gets a ridge worth one of the rows that tell of it, or less where they are many: a rare level of
+        which the sample has one class only would otherwise go to infinity there.
         """
         if self.sample is None:
             return None

@@ -16,7 +16,7 @@ from fastlogit.solvers.certificates import Factor
 from fastlogit.solvers.lbfgs import Pairs, descend
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.separation import is_separating
-from fastlogit.solvers.solution import SAMPLE_TOL, Callback, Record, Solution, Status
+from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, solver
 
 #: Up to this many parameters the Hessian is computed at every read.
 EVERY_READ = 320
@@ -123,31 +123,11 @@ def _identified(H: Array, K: int) -> Array:
     return H
 
 
-def newton(
-    objective: Objective,
-    x0: Array,
-    *,
-    tol: float = 1e-8,
-    max_iter: int = 200,
-    callback: Callback | None = None,
-    time_limit: float | None = None,
-) -> Solution:
+@solver
+def newton(objective: Objective, x0: Array, record: Record) -> Solution:
     """Minimise by Newton's method from the minimum over a sample.
 
-    Parameters
-    ----------
-    objective : Objective
-        With a sample, the start is the sample's minimum; without one it is ``x0``.
-    x0 : ndarray (n,)
-        The start. Softmax: its classes sum to 0.
-    tol : float
-        Relative gap ``(F - F*) / F`` to reach.
-    max_iter : int
-        Steps at most.
-    callback : callable, optional
-        Called with each `Row`; returning True stops.
-    time_limit : float, optional
-        Seconds.
+    Called as `fastlogit.solvers.solution.solver` says.
 
     Notes
     -----
@@ -155,54 +135,48 @@ def newton(
     descends on the sample's Hessian; one read at the end takes the Hessian that certifies, and that serves anew where
     it does not. Memory: some n^2 float64.
     """
-    record = Record(objective, tol, max_iter, callback, time_limit)
-    try:
-        x, precondition = _start(objective, x0)
-        dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)
-        if x.size > EVERY_READ and precondition is not None:
-            point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record)
+    x, precondition = _start(objective, x0)
+    dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)
+    if x.size > EVERY_READ and precondition is not None:
+        point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record)
+        if stop is not None and stop is not Status.STALLED:
+            return record.solution(stop)
+        x = point.x
+    point = objective.curvature_at(x, dtype)
+    while True:
+        model = _Model.at(objective, point, dtype)
+        gap, kind = model.gap()
+        if kind == "estimate" and record.is_small(gap, point.value):
+            model = model.with_exact_radius(objective)
+            gap, kind = model.gap()
+        after = model.gap_after_step()
+        stop = record.add(point, gap, kind)
+        if record.is_small(after, point.value):
+            return record.solution(Status.CONVERGED, _stepped(point, model), after, "P")
+        if kind == "A" and record.is_small(gap, point.value):
+            return record.solution(Status.CONVERGED, point, gap, kind)
+        if stop is not None:
+            return record.solution(stop)
+        if kind == "estimate" and record.is_small(gap, point.value):
+            if dtype == np.float64:  # nothing is left to gain, and no bound says so
+                if is_separating(objective, model.step):
+                    return record.solution(Status.QUASI_SEPARATED, direction=model.step)
+                return record.solution(Status.STALLED)
+            dtype = np.dtype(np.float64)
+        keep = x.size > EVERY_READ and gap <= _KEEP * abs(point.value)
+        x = point.x + model.step
+        following = objective.at(x) if keep else objective.curvature_at(x, dtype)
+        if not is_lower(following, point, -(model.decrement**2)):
+            step = shorter(objective, point, model.step)
+            if step is None:
+                return record.solution(Status.STALLED)
+            following = objective.curvature_at(point.x + step, dtype)
+        if keep:
+            following, _, stop = descend(objective, following, Pairs(model.factor.solve), record)
             if stop is not None and stop is not Status.STALLED:
                 return record.solution(stop)
-            x = point.x
-        point = objective.curvature_at(x, dtype)
-        while True:
-            model = _Model.at(objective, point, dtype)
-            gap, kind = model.gap()
-            if kind == "estimate" and record.is_small(gap, point.value):
-                model = model.with_exact_radius(objective)
-                gap, kind = model.gap()
-            after = model.gap_after_step()
-            stop = record.add(point, gap, kind)
-            if record.is_small(after, point.value):
-                return record.solution(Status.CONVERGED, _stepped(point, model), after, "P")
-            if kind == "A" and record.is_small(gap, point.value):
-                return record.solution(Status.CONVERGED, point, gap, kind)
-            if stop is not None:
-                return record.solution(stop)
-            if kind == "estimate" and record.is_small(gap, point.value):
-                if dtype == np.float64:  # nothing is left to gain, and no bound says so
-                    if is_separating(objective, model.step):
-                        return record.solution(Status.QUASI_SEPARATED, direction=model.step)
-                    return record.solution(Status.STALLED)
-                dtype = np.dtype(np.float64)
-            keep = x.size > EVERY_READ and gap <= _KEEP * abs(point.value)
-            x = point.x + model.step
-            following = objective.at(x) if keep else objective.curvature_at(x, dtype)
-            if not is_lower(following, point, -(model.decrement**2)):
-                step = shorter(objective, point, model.step)
-                if step is None:
-                    return record.solution(Status.STALLED)
-                following = objective.curvature_at(point.x + step, dtype)
-            if keep:
-                following, _, stop = descend(objective, following, Pairs(model.factor.solve), record)
-                if stop is not None and stop is not Status.STALLED:
-                    return record.solution(stop)
-                following = objective.curvature_at(following.x, dtype)
-            point = following
-    except KeyboardInterrupt:
-        if record.best is None:
-            raise
-        return record.solution(Status.INTERRUPTED)
+            following = objective.curvature_at(following.x, dtype)
+        point = following
 
 
 def _stepped(point: Point, model: _Model) -> Point:

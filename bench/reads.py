@@ -1,4 +1,4 @@
-"""Reads of X to a relative gap of 1e-8 on data that are hard for samples or solvers: ``python bench/reads.py [--save]``.
+"""Reads of X to a relative gap of 1e-8 on data that are hard for samples or solvers: `python bench/reads.py [--save]`.
 
 ``--save`` writes the table between the marks of docs/performance.md.
 """

@@ -177,6 +177,25 @@ class Objective:
         self.n_passes += 1
         return float(self.source.largest_square(self.scaling.to_pass(T), self.scaling.center) ** 0.5)
 
+    def widest_row(self) -> float:
+        """Return the largest ``||x~_i||``, or a little more; one read of X."""
+        self.n_passes += 1
+        return float((1.0 + self.source.widest_row(self.scaling.center, self.scaling.scale)) ** 0.5)
+
+    def hess_below(self, x: Array, dtype: Any) -> Array | None:
+        """Return a matrix below the Hessian at ``x``, from the sample's rows alone; None where there is no sample.
+
+        Each row's part of the Hessian is positive semidefinite, so that the sum over some rows is below that over all.
+        A row of the sample counts for `Source.largest_share` rows at most: divided by it, it counts for itself.
+        """
+        if self.sample is None:
+            return None
+        alone = replace(self, source=self.sample, sample=None, n_passes=0)
+        hess = alone.curvature_at(x, dtype).hess
+        assert hess is not None
+        penalty = np.diag(self.strength)
+        return np.asarray((hess - penalty) / self.sample.largest_share + penalty)
+
     def mean_curvature(self, x: Array) -> tuple[Array, Array]:
         """Return ``G = sum_i s_i x~_i x~_i'`` of the scaled columns, and the mean of ``diag(p) - p p'`` at ``x``.
 

@@ -78,7 +78,7 @@ def descend(
     The estimate is ``1/2 g' M g`` with the corrected inverse Hessian, and at the end with the preconditioner if that is
     larger.
     """
-    tol = record.tol if until is None else max(until, record.tol)
+    tol = record.tol if until is None else until
     while True:
         step = -pairs.solve(point.grad)
         estimate = -0.5 * float(point.grad @ step)
@@ -119,7 +119,9 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Solution:
         end, _, _ = descend(smaller, smaller.at(x, dtype), Pairs(kronecker(smaller, x)), on_sample, dtype=dtype)
         x = end.x
     pairs, dtype = Pairs(kronecker(smaller or objective, x)), objective.source.dtype
-    point, gap, stop = descend(objective, objective.at(x, dtype), pairs, record, until=_ROUGH_TOL, dtype=dtype)
+    point, gap, stop = descend(
+        objective, objective.at(x, dtype), pairs, record, until=max(_ROUGH_TOL, record.tol), dtype=dtype
+    )
     if stop is None:
         point, gap, stop = descend(objective, objective.at(point.x), pairs, record)
     return record.solution(stop or Status.CONVERGED, point, gap, "estimate")

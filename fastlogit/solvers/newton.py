@@ -22,6 +22,8 @@ from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, sol
 EVERY_READ = 320
 #: Above, a Hessian is kept from this relative gap on, and L-BFGS corrects it; farther out it changes too much.
 _KEEP = 1e-3
+#: Before the sample certifies, the gap is this much smaller than what its bound loses by counting its rows alone.
+_LOOSER = 2.0
 _SAMPLE_STEPS = 30
 _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
 _EPS, _GRADIENT_ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
@@ -132,15 +134,21 @@ def newton(objective: Objective, x0: Array, record: Record) -> Solution:
     Notes
     -----
     Up to `EVERY_READ` parameters each read takes the Hessian with it. Above, reads take the gradient alone and L-BFGS
-    descends on the sample's Hessian; one read at the end takes the Hessian that certifies, and that serves anew where
-    it does not. Memory: some n^2 float64.
+    descends on the sample's Hessian; the sample's rows certify the end, at a tenth of the whole's arithmetic. Where they do
+    not, one read takes the Hessian, and it serves anew. Memory: some n^2 float64.
     """
     x, precondition = _start(objective, x0)
     dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)
     if x.size > EVERY_READ and precondition is not None:
-        point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record)
+        assert objective.sample is not None
+        until = record.tol / (_LOOSER * objective.sample.largest_share)
+        point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record, until=until)
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop)
+        gap = _gap_by_sample(objective, point, dtype)
+        if record.is_small(gap, point.value):
+            record.add(point, gap, "A")
+            return record.solution(Status.CONVERGED, point, gap, "A")
         x = point.x
     point = objective.curvature_at(x, dtype)
     while True:
@@ -177,6 +185,13 @@ def newton(objective: Objective, x0: Array, record: Record) -> Solution:
                 return record.solution(stop)
             following = objective.curvature_at(following.x, dtype)
         point = following
+
+
+def _gap_by_sample(objective: Objective, point: Point, dtype: Any) -> float:
+    """Return bound A with a matrix below the Hessian in its place, which can only make it larger; one read of X."""
+    below = replace(point, hess=objective.hess_below(point.x, dtype), largest_norm=objective.widest_row())
+    gap, kind = _Model.at(objective, below, dtype).gap()
+    return gap if kind == "A" else np.inf
 
 
 def _stepped(point: Point, model: _Model) -> Point:

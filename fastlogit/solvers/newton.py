@@ -134,8 +134,8 @@ def newton(objective: Objective, x0: Array, record: Record) -> Solution:
     Notes
     -----
     Up to `EVERY_READ` parameters each read takes the Hessian with it. Above, reads take the gradient alone and L-BFGS
-    descends on the sample's Hessian; the sample's rows certify the end, at a tenth of the whole's arithmetic. Where they do
-    not, one read takes the Hessian, and it serves anew. Memory: some n^2 float64.
+    descends on the sample's Hessian; the sample's rows certify the end, at a tenth of the whole's arithmetic. Where
+    they do not, one read takes the Hessian, and it serves anew. Memory: some n^2 float64.
     """
     x, precondition = _start(objective, x0)
     dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)

@@ -24,6 +24,7 @@ EVERY_READ = 320
 _KEEP = 1e-3
 #: Before the sample certifies, the gap is this much smaller than what its bound loses by counting its rows alone.
 _LOOSER = 2.0
+_KEEP_ON_SAMPLE = 0.03
 _SAMPLE_STEPS = 30
 _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
 _EPS, _GRADIENT_ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
@@ -214,6 +215,10 @@ def _start(objective: Objective, x0: Array) -> tuple[Array, Callable[[Array], Ar
         factor, step, _ = _newton_step(H, point.grad, point.value, smaller.weight)
         slope = float(point.grad @ step)
         if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value:
+            break
+        if x0.size > EVERY_READ and -0.5 * slope < _KEEP_ON_SAMPLE * point.value:
+            record = Record(smaller, SAMPLE_TOL, _SAMPLE_STEPS)
+            point = descend(smaller, smaller.at(point.x + step, dtype), Pairs(factor.solve), record, dtype=dtype)[0]
             break
         following = smaller.curvature_at(point.x + step, dtype)
         if not is_lower(following, point, slope):

@@ -167,7 +167,7 @@ def child(folder, name, peer, tol):
     few = np.unique(np.r_[np.arange(3000), [np.flatnonzero(y == k)[0] for k in range(int(y.max()) + 1)]])
     fit(X[few], y[few], C, 1e-2)
     if peer == "fastlogit":
-        fit(X[: 1 << 15], y[: 1 << 15], C, 1e-8)  # every kernel is compiled or loaded
+        fit(X[: 1 << 16], y[: 1 << 16], C, 1e-8)  # every kernel is compiled or loaded
     print(MARK + "ready", flush=True)
     start = time.perf_counter()
     W, more = fit(X, y, C, tol)

@@ -10,6 +10,7 @@ from fastlogit.scaling import Scaling
 from fastlogit.sources.protocol import CurvatureSums, PassSums, Source, n_margins
 
 Array = NDArray[np.float64]
+_FEW_ROWS = 100.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Objective:
         Some rows, weighted so that they stand for all.
     n_passes : int
         Reads of X so far.
+    ridge : ndarray (n_features,) or float
+        More penalty on each scaled column, which a sample has that knows little of some.
     """
 
     source: Source
@@ -72,6 +75,7 @@ class Objective:
     weight: float = 1.0
     sample: Source | None = None
     n_passes: int = 0
+    ridge: Array | float = 0.0
 
     def __post_init__(self) -> None:
         if not self.C > 0.0:
@@ -82,6 +86,7 @@ class Objective:
         strength[-1] = 0.0
         if not self.standardize:
             strength[:-1] /= self.scaling.scale**2
+        strength[:-1] += self.ridge
         self._strength = strength[:, None]
 
     @property
@@ -95,8 +100,16 @@ class Objective:
         return np.repeat(self._strength, self.shape[1], axis=1).ravel()
 
     def on_sample(self) -> "Objective | None":
-        """Return the same objective over the sample's rows alone."""
-        return None if self.sample is None else replace(self, source=self.sample, sample=None, n_passes=0)
+        """Return the same objective over the sample's rows alone.
+
+        Each column gets a ridge worth one of the rows that tell of it, or less where they are many: a rare level of
+        which the sample has one class only would otherwise go to infinity there.
+        """
+        if self.sample is None:
+            return None
+        alone = replace(self, source=self.sample, sample=None, n_passes=0)
+        rows = np.maximum(alone.effective_rows(), 1.0)
+        return replace(alone, ridge=0.25 * self.weight / rows * np.minimum(1.0, _FEW_ROWS / rows))
 
     def _grad(self, U: Array, grad: Array) -> Array:
         grad = self.scaling.grad_from_pass(grad) + self._strength * U
@@ -163,6 +176,25 @@ class Objective:
         """Return the largest ``||x~_i' T||`` over rows of positive weight, for T (n_features + 1, m); one read of X."""
         self.n_passes += 1
         return float(self.source.largest_square(self.scaling.to_pass(T), self.scaling.center) ** 0.5)
+
+    def widest_row(self) -> float:
+        """Return the largest ``||x~_i||``, or a little more; one read of X."""
+        self.n_passes += 1
+        return float((1.0 + self.source.widest_row(self.scaling.center, self.scaling.scale)) ** 0.5)
+
+    def hess_below(self, x: Array, dtype: Any) -> Array | None:
+        """Return a matrix below the Hessian at ``x``, from the sample's rows alone; None where there is no sample.
+
+        Each row's part of the Hessian is positive semidefinite, so that the sum over some rows is below that over all.
+        A row of the sample counts for `Source.largest_share` rows at most: divided by it, it counts for itself.
+        """
+        if self.sample is None:
+            return None
+        alone = replace(self, source=self.sample, sample=None, n_passes=0)
+        hess = alone.curvature_at(x, dtype).hess
+        assert hess is not None
+        penalty = np.diag(self.strength)
+        return np.asarray((hess - penalty) / self.sample.largest_share + penalty)
 
     def mean_curvature(self, x: Array) -> tuple[Array, Array]:
         """Return ``G = sum_i s_i x~_i x~_i'`` of the scaled columns, and the mean of ``diag(p) - p p'`` at ``x``.

@@ -1,13 +1,17 @@
 """The elementary functions against mpmath, and their coefficients derived anew."""
 
+import platform
+import re
+
 import mpmath
 import numpy as np
 import pytest
-from numba import njit, types
+from numba import from_dtype, njit, types
 from numba.extending import intrinsic
 
 from fastlogit.kernels import elementary
-from fastlogit.kernels.simd import Lanes, Pointer
+from fastlogit.kernels.pointer import Pointer
+from fastlogit.kernels.simd import Lanes
 
 EXACT = {
     "exp": mpmath.exp,
@@ -43,6 +47,7 @@ def mapped(function):
         run(x, out)
         return out[: x.size]
 
+    call.compiled = run
     return call
 
 
@@ -96,6 +101,23 @@ def test_edges(dtype):
     }
     for name, values in want.items():
         np.testing.assert_allclose(CALLS[name](x), np.array(values, dtype), rtol=1e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="reads x86's assembly")
+@pytest.mark.parametrize("dtype", ULP, ids=lambda d: d.__name__)
+@pytest.mark.parametrize("name", EXACT)
+def test_no_function_is_a_call_or_a_loop_over_lanes(name, dtype):
+    """In the machine code arithmetic is on whole registers, and nothing is called."""
+    call = CALLS[name]
+    call(np.ones(3, dtype))
+    kind = from_dtype(np.dtype(dtype))
+    text = call.compiled.inspect_asm(next(types for types in call.compiled.signatures if types[0].dtype == kind))
+    body = text.split("run", 1)[1].split("retq", 1)[0]
+    letter = "s" if dtype == np.float32 else "d"
+    packed = re.findall(rf"\tv?(?:add|sub|mul|div|fn?m(?:add|sub)\d+)p{letter}\b", body)
+    single = re.findall(rf"\tv?(?:add|sub|mul|div|fn?m(?:add|sub)\d+)s{letter}\b", body)
+    assert len(packed) > 10 and not single
+    assert not re.search(r"\tcallq?\t\S*(exp|log|pow)", body)
 
 
 def test_coefficients_are_chebyshev_fits():

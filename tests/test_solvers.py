@@ -5,7 +5,9 @@ import pytest
 from optimum import LONG, optimum, value_grad_hess
 
 import fastlogit as fl
+from fastlogit.fit import survey
 from fastlogit.solvers import SOLVERS, certificates
+from fastlogit.sources.intake import memory_source
 
 
 def problem(seed):
@@ -292,3 +294,17 @@ def test_bad_settings(settings, sentence):
     X, y = large(N=100)
     with pytest.raises(ValueError, match=sentence):
         fl.solve(X, y, **settings)
+
+
+def test_a_sample_bounds_the_hessian_from_below():
+    X, y = large(N=20_000)
+    weight = np.random.default_rng(2).integers(0, 4, len(X)) / 2.0
+    source = memory_source(X, y, weight)
+    objective = survey(source, 0, C=3.0, fit_intercept=True, standardize=False)
+    x = np.random.default_rng(1).standard_normal(9) / 3
+    below, hess = objective.hess_below(x, np.float64), objective.curvature_at(x).hess
+    assert np.linalg.eigvalsh(hess - below)[0] >= -1e-12 * np.trace(hess)
+    assert np.trace(below) > 0.02 * np.trace(hess)
+    tilde = np.column_stack([(X - objective.scaling.center) / objective.scaling.scale, np.ones(len(X))])
+    assert objective.widest_row() == pytest.approx(np.linalg.norm(tilde, axis=1).max(), rel=1e-4)
+    assert objective.widest_row() >= np.linalg.norm(tilde, axis=1).max()

@@ -10,7 +10,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from fastlogit.kernels.jit import kernel
-from fastlogit.kernels.simd import I64, Lanes, Pointer, Sum, Vector, i64
+from fastlogit.kernels.pointer import I64, Pointer, i64
+from fastlogit.kernels.simd import Lanes, Sum, Vector
 
 _UNROLL = 4
 _WORDS = 64 * _UNROLL // 8

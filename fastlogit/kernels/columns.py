@@ -9,9 +9,11 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from fastlogit.kernels import storage as protocol
-from fastlogit.kernels.dense import View, dot, outer, register
+from fastlogit.kernels.dense import dot, outer, register
 from fastlogit.kernels.jit import TILE_OPTIONS, read_only
-from fastlogit.kernels.simd import Vector, i64
+from fastlogit.kernels.lines import View
+from fastlogit.kernels.pointer import i64
+from fastlogit.kernels.simd import Vector
 
 # A tile's piece of every column stays in the second-level cache between the two sweeps. Pieces of less than 512 bytes
 # are read at 0.7 of the bandwidth: wide X takes larger tiles, which the third level keeps, and asks for the columns to

@@ -15,7 +15,8 @@ from fastlogit.kernels.jit import kernel
 from fastlogit.kernels.jit import tile as compiled
 from fastlogit.kernels.losses import LOSS, SMALLEST_MARGIN, Tile, losses, probabilities, weigh_and_sum
 from fastlogit.kernels.passes import bounds, class_factors, tile_for
-from fastlogit.kernels.simd import Sum, Vector, i64, muladd
+from fastlogit.kernels.pointer import i64
+from fastlogit.kernels.simd import Sum, Vector, muladd
 from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate, as_rows, margins, padded_rows, take, tile_rows
 
 HESS_ROWS = 128

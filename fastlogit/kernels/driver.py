@@ -18,7 +18,9 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-I8P, I32, I64 = ir.IntType(8).as_pointer(), ir.IntType(32), ir.IntType(64)
+from fastlogit.kernels.pointer import I8, I32, I64
+
+I8P = I8.as_pointer()
 _STEP = ir.FunctionType(ir.VoidType(), [I8P, I64])
 _RETURNED = (0, -2)  # numba's status of a function that returned something, or None; all others are exceptions
 

@@ -10,7 +10,8 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from fastlogit.kernels.simd import Lanes, Pointer, Sum, choose, i64, muladd
+from fastlogit.kernels.pointer import Pointer, choose, i64
+from fastlogit.kernels.simd import Lanes, Sum, muladd
 
 _ROWS_OF_BLOCK = 4
 

@@ -12,7 +12,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastlogit.kernels.elementary import exp, log1p
-from fastlogit.kernels.simd import Lanes, Pointer, Sum, Vector, i64, maximum, where
+from fastlogit.kernels.pointer import Pointer, i64
+from fastlogit.kernels.simd import Lanes, Sum, Vector, maximum, where
 
 
 class _Row:

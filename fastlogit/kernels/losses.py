@@ -14,7 +14,8 @@ from numba.extending import intrinsic, overload
 
 from fastlogit.kernels.elementary import exp, log, log1p, log1p_to_one, sigmoid
 from fastlogit.kernels.jit import TILE_OPTIONS
-from fastlogit.kernels.simd import Lanes, Pointer, Sum, Vector, i64, maximum, minimum, muladd, where
+from fastlogit.kernels.pointer import Pointer, i64
+from fastlogit.kernels.simd import Lanes, Sum, Vector, maximum, minimum, muladd, where
 
 
 class Logistic(NamedTuple):

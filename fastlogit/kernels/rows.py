@@ -9,9 +9,11 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 from fastlogit.kernels import storage as protocol
-from fastlogit.kernels.dense import View, dot, outer, register
+from fastlogit.kernels.dense import dot, outer, register
 from fastlogit.kernels.jit import TILE_OPTIONS, read_only
-from fastlogit.kernels.simd import Vector, i64
+from fastlogit.kernels.lines import View
+from fastlogit.kernels.pointer import i64
+from fastlogit.kernels.simd import Vector
 
 # A tile is swept twice, the second time from the first-level cache, with the next tile on its way to the second.
 TILE_BYTES = 1 << 14

@@ -8,7 +8,7 @@ what may be fused says `muladd`, what may be reordered keeps a vector of partial
 """
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,8 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils, config
 
-I8, I32, I64 = (ir.IntType(bits) for bits in (8, 32, 64))
+from fastlogit.kernels.pointer import I8, I32, I64, Pointer, i64
+
 DOUBLE = ir.DoubleType()
 
 
@@ -28,11 +29,6 @@ def register_bytes(context: Any) -> int:
     if "+avx512f" in features:
         return 64
     return 32 if "+avx" in features else 16
-
-
-def i64(value: int) -> Any:
-    """Return an integer constant."""
-    return ir.Constant(I64, value)
 
 
 class Vector:
@@ -172,56 +168,6 @@ class Sum:
         self.lanes.builder.store(new.value, self._cell)
 
 
-class Pointer:
-    """An array inside generated code: its data, shape and strides in bytes.
-
-    ``contiguous`` names the axis whose elements are adjacent: its stride is then a constant, so that neighbours share
-    one address register (1.5 times the speed of the dense kernels).
-    """
-
-    def __init__(self, context: Any, builder: Any, array_type: Any, value: Any, contiguous: int | None = None) -> None:
-        array = context.make_array(array_type)(context, builder, value)
-        self.builder, self.dtype = builder, array_type.dtype
-        self.data = builder.bitcast(array.data, I8.as_pointer())
-        self.shape = [builder.extract_value(array.shape, axis) for axis in range(array_type.ndim)]
-        self.strides = [builder.extract_value(array.strides, axis) for axis in range(array_type.ndim)]
-        if contiguous is None and array_type.layout == "C":
-            contiguous = array_type.ndim - 1
-        self.itemsize = context.get_abi_sizeof(context.get_data_type(self.dtype))
-        if contiguous is not None:
-            self.strides[contiguous] = i64(self.itemsize)
-        self.scalar = context.get_data_type(self.dtype)
-
-    @classmethod
-    def to_stack(cls, builder: Any, cells: Any, stride: Any) -> "Pointer":
-        """Return a pointer to cells on the stack."""
-        pointer = cls.__new__(cls)
-        pointer.builder, pointer.data, pointer.strides = builder, builder.bitcast(cells, I8.as_pointer()), [stride]
-        return pointer
-
-    def at(self, *index: Any) -> Any:
-        """Return the address of an element."""
-        total = i64(0)
-        for i, stride in zip(index, self.strides, strict=True):
-            total = self.builder.add(total, self.builder.mul(i, stride))
-        return self.builder.gep(self.data, [total])
-
-    def load(self, *index: Any) -> Any:
-        """Return an element."""
-        return self.builder.load(self.builder.bitcast(self.at(*index), self.scalar.as_pointer()))
-
-    def store(self, value: Any, *index: Any) -> None:
-        """Set an element."""
-        self.builder.store(value, self.builder.bitcast(self.at(*index), self.scalar.as_pointer()))
-
-    def size(self) -> Any:
-        """Return the number of elements."""
-        total = self.shape[0]
-        for extent in self.shape[1:]:
-            total = self.builder.mul(total, extent)
-        return total
-
-
 class Lanes:
     """The vectors of one computing type (numba float32 or float64), made at the builder's position.
 
@@ -346,13 +292,6 @@ class Lanes:
         """``memory[address:] += vector``, memory being float64."""
         self.fold_float64(Vector.__add__, vector, address)
 
-    def add_scalar(self, scalar: Any, address: Any) -> None:
-        """``memory[address] += scalar``, memory being float64."""
-        pointer = self.builder.bitcast(address, DOUBLE.as_pointer())
-        if scalar.type != DOUBLE:
-            scalar = self.builder.fpext(scalar, DOUBLE)
-        self.builder.store(self.builder.fadd(self.builder.load(pointer), scalar), pointer)
-
     def sums_of(self, vectors: Sequence[Vector]) -> Vector:
         """Return the vector whose lane i is the sum of the lanes of ``vectors[i]``; there are as many as lanes.
 
@@ -433,16 +372,3 @@ class Lanes:
         """Loop over 0 to n a vector at a time; gives the first row and the mask of those below ``n``."""
         with self.loop(i64(0), n, self.count) as r:
             yield r, self.first(self.builder.sub(n, r))
-
-
-def choose(builder: Any, value: Any, options: Iterable[int], emit: Callable[[int], None]) -> None:
-    """Write ``emit(option)`` for each option; the one equal to ``value`` runs, if any: sizes known when compiling."""
-    end = builder.append_basic_block("chosen")
-    switch = builder.switch(value, end)
-    for option in options:
-        block = builder.append_basic_block(f"choice{option}")
-        switch.add_case(i64(option), block)
-        builder.position_at_end(block)
-        emit(option)
-        builder.branch(end)
-    builder.position_at_end(end)

@@ -134,3 +134,20 @@ def information(
                 a = F[r] * B[r, j] * B[r, j]
                 sums[chunk, 0, j] += a
                 sums[chunk, 1, j] += a * a
+
+
+@kernel
+def widest_row(
+    chunk: int, n_chunks: int, storage: Any, center: Any, inverse_scale: Any, first: int, last: int, totals: Any
+) -> None:
+    """Write each chunk's largest ``sum_j ((x_j - center_j) inverse_scale_j)^2`` into ``totals`` (n_chunks,)."""
+    begin, end = bounds(first, last, chunk, n_chunks)
+    square, B = np.empty(_ROWS, inverse_scale.dtype), np.zeros((_ROWS, center.size), inverse_scale.dtype)
+    largest = 0.0
+    for start in range(begin, end, _ROWS):
+        n = min(_ROWS, end - start)
+        take(storage, start, n, center, B)
+        row_squares(B, inverse_scale, n, square)
+        for r in range(n):
+            largest = max(largest, square[r])
+    totals[chunk] = largest

@@ -7,7 +7,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastlogit.kernels.jit import tile as compiled
-from fastlogit.kernels.simd import Lanes, Pointer, choose, i64
+from fastlogit.kernels.pointer import Pointer, choose, i64
+from fastlogit.kernels.simd import Lanes
 from fastlogit.kernels.storage import PADDING, padded_rows
 
 

@@ -9,6 +9,7 @@ analysis for logistic regression", Electronic Journal of Statistics 4 (2010) 384
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,21 +58,23 @@ class Factor:
         The diagonal of S.
     vectors, values : ndarray
         Eigenvectors and eigenvalues of A where some are 0, these left out; else its Cholesky factor and None.
-    smallest : float
-        A lower bound on the smallest eigenvalue of A that is not 0.
+    A : ndarray
+        What was factorised.
+    estimate : float
+        Of the smallest eigenvalue of A that is not 0.
     """
 
     scale: Array
     vectors: Array
     values: Array | None
-    smallest: float
+    A: Array
+    estimate: float
 
     @classmethod
     def of(cls, H: Array) -> "Factor":
         """Factorise; where A is singular to rounding, leave out the directions in which it is 0.
 
-        The smallest eigenvalue is estimated by inverse iteration, and proved by a Cholesky factorisation of A less a
-        little below it: some n^3 flops, where all eigenvalues would take 10 n^3.
+        The smallest eigenvalue is estimated by inverse iteration.
         """
         from scipy import linalg
 
@@ -83,13 +86,22 @@ class Factor:
             L = linalg.cholesky(A, lower=True, check_finite=False)
             estimate = _smallest_eigenvalue(L)
             if estimate > 10.0 * floor:
-                return cls(scale, L, None, _proved_below(A, estimate))
+                return cls(scale, L, None, A, estimate)
         except linalg.LinAlgError:
             pass
         values, vectors = linalg.eigh(A, check_finite=False)
         kept = values > floor
         smallest = float(values[kept][0]) - 0.1 * floor if kept.any() else 0.0
-        return cls(scale, vectors[:, kept], values[kept], smallest)
+        return cls(scale, vectors[:, kept], values[kept], A, smallest)
+
+    @cached_property
+    def smallest(self) -> float:
+        """A lower bound on the smallest eigenvalue of A that is not 0.
+
+        Proved by a Cholesky factorisation of A less a little below the estimate: some n^3 flops, where all eigenvalues
+        would take 10 n^3.
+        """
+        return self.estimate if self.values is not None else _proved_below(self.A, self.estimate)
 
     def solve(self, g: Array) -> Array:
         """Return ``H^-1 g``, without the part of ``g`` in directions left out."""

@@ -13,7 +13,7 @@ import numpy as np
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.preconditioner import kronecker
-from fastlogit.solvers.solution import SAMPLE_TOL, Callback, Record, Solution, Status
+from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, solver
 
 _MEMORY = 20
 #: Down to this relative gap float32 data are computed in float32 (their gradients are added up in float64).
@@ -78,7 +78,7 @@ def descend(
     The estimate is ``1/2 g' M g`` with the corrected inverse Hessian, and at the end with the preconditioner if that is
     larger.
     """
-    tol = record.tol if until is None else max(until, record.tol)
+    tol = record.tol if until is None else until
     while True:
         step = -pairs.solve(point.grad)
         estimate = -0.5 * float(point.grad @ step)
@@ -101,38 +101,27 @@ def descend(
         point = following
 
 
-def lbfgs(
-    objective: Objective,
-    x0: Array,
-    *,
-    tol: float = 1e-8,
-    max_iter: int = 200,
-    callback: Callback | None = None,
-    time_limit: float | None = None,
-) -> Solution:
+@solver
+def lbfgs(objective: Objective, x0: Array, record: Record) -> Solution:
     """Minimise by L-BFGS on a Kronecker product of curvatures, for many parameters.
 
-    Parameters as in `fastlogit.solvers.newton.newton`. The gap is an estimate, by the corrected inverse Hessian and by
+    Called as `fastlogit.solvers.solution.solver` says. The gap is an estimate, by the corrected inverse Hessian and by
     the preconditioner, the larger of the two.
 
     Notes
     -----
     Each read takes the gradient alone. Memory: 42 vectors of n, and one (n_features + 1)^2 matrix.
     """
-    record = Record(objective, tol, max_iter, callback, time_limit)
-    try:
-        smaller, x = objective.on_sample(), x0
-        if smaller is not None:
-            dtype = smaller.source.dtype
-            on_sample = Record(smaller, SAMPLE_TOL, max_iter, time_limit=time_limit)
-            end, _, _ = descend(smaller, smaller.at(x, dtype), Pairs(kronecker(smaller, x)), on_sample, dtype=dtype)
-            x = end.x
-        pairs, dtype = Pairs(kronecker(smaller or objective, x)), objective.source.dtype
-        point, gap, stop = descend(objective, objective.at(x, dtype), pairs, record, until=_ROUGH_TOL, dtype=dtype)
-        if stop is None:
-            point, gap, stop = descend(objective, objective.at(point.x), pairs, record)
-        return record.solution(stop or Status.CONVERGED, point, gap, "estimate")
-    except KeyboardInterrupt:
-        if record.best is None:
-            raise
-        return record.solution(Status.INTERRUPTED)
+    smaller, x = objective.on_sample(), x0
+    if smaller is not None:
+        dtype = smaller.source.dtype
+        on_sample = Record(smaller, SAMPLE_TOL, record.max_iter, time_limit=record.time_limit)
+        end, _, _ = descend(smaller, smaller.at(x, dtype), Pairs(kronecker(smaller, x)), on_sample, dtype=dtype)
+        x = end.x
+    pairs, dtype = Pairs(kronecker(smaller or objective, x)), objective.source.dtype
+    point, gap, stop = descend(
+        objective, objective.at(x, dtype), pairs, record, until=max(_ROUGH_TOL, record.tol), dtype=dtype
+    )
+    if stop is None:
+        point, gap, stop = descend(objective, objective.at(point.x), pairs, record)
+    return record.solution(stop or Status.CONVERGED, point, gap, "estimate")

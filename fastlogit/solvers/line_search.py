@@ -21,9 +21,9 @@ def is_lower(following: Point, point: Point, slope: float, dtype: Any = np.float
 
 
 def shorter(objective: Objective, point: Point, step: Array) -> Array | None:
-    """Return ``t step`` with the t of some between 1/2 and 1e-8 at which the objective is lowest; None if none lowers it.
+    """Return ``t step`` with the t, of some between 1/2 and 1e-8, at which the objective is lowest; one read of X.
 
-    One read of X.
+    None if none lowers it.
     """
     values = objective.values_along(point.x, step, _STEPS)
     best = int(np.argmin(values))

@@ -16,21 +16,24 @@ from fastlogit.solvers.certificates import Factor
 from fastlogit.solvers.lbfgs import Pairs, descend
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.separation import is_separating
-from fastlogit.solvers.solution import SAMPLE_TOL, Callback, Record, Solution, Status
+from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, solver
 
 #: Up to this many parameters the Hessian is computed at every read.
 EVERY_READ = 320
 #: Above, a Hessian is kept from this relative gap on, and L-BFGS corrects it; farther out it changes too much.
 _KEEP = 1e-3
+#: Before the sample certifies, the gap is this much smaller than what its bound loses by counting its rows alone.
+_LOOSER = 2.0
+_KEEP_ON_SAMPLE = 0.03
 _SAMPLE_STEPS = 30
 _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
 _EPS, _GRADIENT_ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
 #: Damping begins at this share of the rows' weight, and grows a hundredfold.
 _FIRST_DAMPING = 1e-8
+#: With more classes the exact radius would take more than ten reads.
+_PAIRED_CLASSES = 5
 #: Where the Hessian is singular, the share of the gradient that may lie in directions in which it is 0.
 _LOST = 1e-6
-#: Columns with fewer effective rows in the sample are held at 0 while it is solved: it knows too little of them.
-_EFFECTIVE_ROWS = 30.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,16 @@ class _Model:
         return cls(factor, step, decrement / sure + error, error, radius / sure, 1.0 - doubt)
 
     def with_exact_radius(self, objective: Objective) -> "_Model":
-        """Return the model with the exact R, which the cheap one may exceed a thousandfold; one read of X."""
-        if objective.shape[1] > 1 or not np.isfinite(self.radius):
+        """Return the model with the exact R, which the cheap one may exceed a thousandfold.
+
+        One read of X; for softmax one for each pair of classes, where they are few.
+        """
+        K = objective.shape[1]
+        if K > _PAIRED_CLASSES or not np.isfinite(self.radius):
             return self
-        sure = self.sure**0.5
-        return replace(self, radius=objective.largest_norm(self.factor.inverse_root) / sure)
+        root = self.factor.inverse_root.reshape(*objective.shape, -1)
+        differences = (root[:, k] - root[:, m] for k in range(K) for m in range(k)) if K > 1 else (root[:, 0],)
+        return replace(self, radius=max(map(objective.largest_norm, differences)) / self.sure**0.5)
 
     def gap(self) -> tuple[float, str]:
         """Return a bound on the gap at the point, or an estimate."""
@@ -118,86 +126,73 @@ def _identified(H: Array, K: int) -> Array:
     return H
 
 
-def newton(
-    objective: Objective,
-    x0: Array,
-    *,
-    tol: float = 1e-8,
-    max_iter: int = 200,
-    callback: Callback | None = None,
-    time_limit: float | None = None,
-) -> Solution:
+@solver
+def newton(objective: Objective, x0: Array, record: Record) -> Solution:
     """Minimise by Newton's method from the minimum over a sample.
 
-    Parameters
-    ----------
-    objective : Objective
-        With a sample, the start is the sample's minimum; without one it is ``x0``.
-    x0 : ndarray (n,)
-        The start. Softmax: its classes sum to 0.
-    tol : float
-        Relative gap ``(F - F*) / F`` to reach.
-    max_iter : int
-        Steps at most.
-    callback : callable, optional
-        Called with each `Row`; returning True stops.
-    time_limit : float, optional
-        Seconds.
+    Called as `fastlogit.solvers.solution.solver` says.
 
     Notes
     -----
     Up to `EVERY_READ` parameters each read takes the Hessian with it. Above, reads take the gradient alone and L-BFGS
-    descends on the sample's Hessian; one read at the end takes the Hessian that certifies, and that serves anew where
-    it does not. Memory: some n^2 float64.
+    descends on the sample's Hessian; the sample's rows certify the end, at a tenth of the whole's arithmetic. Where
+    they do not, one read takes the Hessian, and it serves anew. Memory: some n^2 float64.
     """
-    record = Record(objective, tol, max_iter, callback, time_limit)
-    try:
-        x, precondition = _start(objective, x0)
-        dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)
-        if x.size > EVERY_READ and precondition is not None:
-            point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record)
+    x, precondition = _start(objective, x0)
+    dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)
+    if x.size > EVERY_READ and precondition is not None:
+        assert objective.sample is not None
+        until = record.tol / (_LOOSER * objective.sample.largest_share)
+        point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record, until=until)
+        if stop is not None and stop is not Status.STALLED:
+            return record.solution(stop)
+        gap = _gap_by_sample(objective, point, dtype)
+        if record.is_small(gap, point.value):
+            record.add(point, gap, "A")
+            return record.solution(Status.CONVERGED, point, gap, "A")
+        x = point.x
+    point = objective.curvature_at(x, dtype)
+    while True:
+        model = _Model.at(objective, point, dtype)
+        gap, kind = model.gap()
+        if kind == "estimate" and record.is_small(gap, point.value):
+            model = model.with_exact_radius(objective)
+            gap, kind = model.gap()
+        after = model.gap_after_step()
+        stop = record.add(point, gap, kind)
+        if record.is_small(after, point.value):
+            return record.solution(Status.CONVERGED, _stepped(point, model), after, "P")
+        if kind == "A" and record.is_small(gap, point.value):
+            return record.solution(Status.CONVERGED, point, gap, kind)
+        if stop is not None:
+            return record.solution(stop)
+        if kind == "estimate" and record.is_small(gap, point.value):
+            if dtype == np.float64:  # nothing is left to gain, and no bound says so
+                if is_separating(objective, model.step):
+                    return record.solution(Status.QUASI_SEPARATED, direction=model.step)
+                return record.solution(Status.STALLED)
+            dtype = np.dtype(np.float64)
+        keep = x.size > EVERY_READ and gap <= _KEEP * abs(point.value)
+        x = point.x + model.step
+        following = objective.at(x) if keep else objective.curvature_at(x, dtype)
+        if not is_lower(following, point, -(model.decrement**2)):
+            step = shorter(objective, point, model.step)
+            if step is None:
+                return record.solution(Status.STALLED)
+            following = objective.curvature_at(point.x + step, dtype)
+        if keep:
+            following, _, stop = descend(objective, following, Pairs(model.factor.solve), record)
             if stop is not None and stop is not Status.STALLED:
                 return record.solution(stop)
-            x = point.x
-        point = objective.curvature_at(x, dtype)
-        while True:
-            model = _Model.at(objective, point, dtype)
-            gap, kind = model.gap()
-            if kind == "estimate" and record.is_small(gap, point.value):
-                model = model.with_exact_radius(objective)
-                gap, kind = model.gap()
-            after = model.gap_after_step()
-            stop = record.add(point, gap, kind)
-            if record.is_small(after, point.value):
-                return record.solution(Status.CONVERGED, _stepped(point, model), after, "P")
-            if kind == "A" and record.is_small(gap, point.value):
-                return record.solution(Status.CONVERGED, point, gap, kind)
-            if stop is not None:
-                return record.solution(stop)
-            if kind == "estimate" and record.is_small(gap, point.value):
-                if dtype == np.float64:  # nothing is left to gain, and no bound says so
-                    if is_separating(objective, model.step):
-                        return record.solution(Status.QUASI_SEPARATED, direction=model.step)
-                    return record.solution(Status.STALLED)
-                dtype = np.dtype(np.float64)
-            keep = x.size > EVERY_READ and gap <= _KEEP * abs(point.value)
-            x = point.x + model.step
-            following = objective.at(x) if keep else objective.curvature_at(x, dtype)
-            if not is_lower(following, point, -(model.decrement**2)):
-                step = shorter(objective, point, model.step)
-                if step is None:
-                    return record.solution(Status.STALLED)
-                following = objective.curvature_at(point.x + step, dtype)
-            if keep:
-                following, _, stop = descend(objective, following, Pairs(model.factor.solve), record)
-                if stop is not None and stop is not Status.STALLED:
-                    return record.solution(stop)
-                following = objective.curvature_at(following.x, dtype)
-            point = following
-    except KeyboardInterrupt:
-        if record.best is None:
-            raise
-        return record.solution(Status.INTERRUPTED)
+            following = objective.curvature_at(following.x, dtype)
+        point = following
+
+
+def _gap_by_sample(objective: Objective, point: Point, dtype: Any) -> float:
+    """Return bound A with a matrix below the Hessian in its place, which can only make it larger; one read of X."""
+    below = replace(point, hess=objective.hess_below(point.x, dtype), largest_norm=objective.widest_row())
+    gap, kind = _Model.at(objective, below, dtype).gap()
+    return gap if kind == "A" else np.inf
 
 
 def _stepped(point: Point, model: _Model) -> Point:
@@ -212,17 +207,18 @@ def _start(objective: Objective, x0: Array) -> tuple[Array, Callable[[Array], Ar
     smaller = objective.on_sample()
     if smaller is None:
         return x0, None
-    known = np.append(smaller.effective_rows() >= _EFFECTIVE_ROWS, True)
-    free = np.flatnonzero(np.repeat(known, smaller.shape[1]))
     dtype = smaller.source.dtype if x0.size > EVERY_READ else np.float64
     point = smaller.curvature_at(x0, dtype)
     for _ in range(_SAMPLE_STEPS):
         assert point.hess is not None
         H = _identified(point.hess, smaller.shape[1])
-        step = np.zeros_like(x0)
-        factor, step[free], _ = _newton_step(H[np.ix_(free, free)], point.grad[free], point.value, smaller.weight)
+        factor, step, _ = _newton_step(H, point.grad, point.value, smaller.weight)
         slope = float(point.grad @ step)
         if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value:
+            break
+        if x0.size > EVERY_READ and -0.5 * slope < _KEEP_ON_SAMPLE * point.value:
+            record = Record(smaller, SAMPLE_TOL, _SAMPLE_STEPS)
+            point = descend(smaller, smaller.at(point.x + step, dtype), Pairs(factor.solve), record, dtype=dtype)[0]
             break
         following = smaller.curvature_at(point.x + step, dtype)
         if not is_lower(following, point, slope):
@@ -231,5 +227,4 @@ def _start(objective: Objective, x0: Array) -> tuple[Array, Callable[[Array], Ar
                 break
             following = smaller.curvature_at(point.x + shortened, dtype)
         point = following
-    whole = factor if len(free) == x0.size else Factor.of(H)
-    return point.x, whole.solve
+    return point.x, factor.solve

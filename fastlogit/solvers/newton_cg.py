@@ -8,7 +8,7 @@ import numpy as np
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.preconditioner import kronecker
-from fastlogit.solvers.solution import SAMPLE_TOL, Callback, Record, Solution, Status
+from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, solver
 
 _PRODUCTS = 100
 #: The residual of a step, relative to the gradient, is at most this, and falls with the decrement.
@@ -82,35 +82,22 @@ def descend(
         point = following
 
 
-def newton_cg(
-    objective: Objective,
-    x0: Array,
-    *,
-    tol: float = 1e-8,
-    max_iter: int = 200,
-    callback: Callback | None = None,
-    time_limit: float | None = None,
-) -> Solution:
+@solver
+def newton_cg(objective: Objective, x0: Array, record: Record) -> Solution:
     """Minimise by Newton's method without a Hessian, from the minimum over the sample.
 
-    Parameters as in `fastlogit.solvers.newton.newton`. The gap is an estimate.
+    Called as `fastlogit.solvers.solution.solver` says. The gap is an estimate.
 
     Notes
     -----
     A read of X for the gradient of each step, and one for each product. Memory: some vectors of n, and one
     (n_features + 1)^2 matrix.
     """
-    record = Record(objective, tol, max_iter, callback, time_limit)
-    try:
-        smaller, x = objective.on_sample(), x0
-        precondition = kronecker(smaller or objective, x)
-        if smaller is not None:
-            on_sample = Record(smaller, SAMPLE_TOL, max_iter, time_limit=time_limit)
-            x = descend(smaller, smaller.at(x), precondition, on_sample)[0].x
-            precondition = kronecker(smaller, x)
-        point, gap, stop = descend(objective, objective.at(x), precondition, record)
-        return record.solution(stop or Status.CONVERGED, point, gap, "estimate")
-    except KeyboardInterrupt:
-        if record.best is None:
-            raise
-        return record.solution(Status.INTERRUPTED)
+    smaller, x = objective.on_sample(), x0
+    precondition = kronecker(smaller or objective, x)
+    if smaller is not None:
+        on_sample = Record(smaller, SAMPLE_TOL, record.max_iter, time_limit=record.time_limit)
+        x = descend(smaller, smaller.at(x), precondition, on_sample)[0].x
+        precondition = kronecker(smaller, x)
+    point, gap, stop = descend(objective, objective.at(x), precondition, record)
+    return record.solution(stop or Status.CONVERGED, point, gap, "estimate")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ class Record:
         time_limit: float | None = None,
     ) -> None:
         self.objective, self.tol, self.max_iter = objective, tol, max_iter
-        self._callback, self._time_limit = callback, time_limit
+        self._callback, self.time_limit = callback, time_limit
         self._start = time.perf_counter()
         self.history: list[Row] = []
         self.best: Point | None = None
@@ -156,7 +157,7 @@ class Record:
             return Status.SEPARATED
         if self._callback is not None and self._callback(self.history[-1]):
             return Status.INTERRUPTED
-        if self._time_limit is not None and seconds > self._time_limit:
+        if self.time_limit is not None and seconds > self.time_limit:
             return Status.TIME_LIMIT
         return Status.MAX_ITER if len(self.history) > self.max_iter else None
 
@@ -188,3 +189,35 @@ class Record:
             direction=point.x if status is Status.SEPARATED else direction,
             history=self.history,
         )
+
+
+Solver = Callable[..., Solution]
+
+
+def solver(run: Callable[[Objective, NDArray[np.float64], Record], Solution]) -> Solver:
+    """Make a solver of a function that minimises and keeps a record: what every solver is called with.
+
+    ``solve(objective, x0, *, tol=1e-8, max_iter=200, callback=None, time_limit=None)``: ``x0`` (n,) is the start where
+    there is no sample (softmax: its classes sum to 0); ``tol`` the relative gap ``(F - F*) / F`` to reach; ``callback``
+    is called with each `Row`, and stops by returning True; ``time_limit`` is in seconds. Ctrl-C returns the best point.
+    """
+
+    @wraps(run)
+    def solve(
+        objective: Objective,
+        x0: NDArray[np.float64],
+        *,
+        tol: float = 1e-8,
+        max_iter: int = 200,
+        callback: Callback | None = None,
+        time_limit: float | None = None,
+    ) -> Solution:
+        record = Record(objective, tol, max_iter, callback, time_limit)
+        try:
+            return run(objective, x0, record)
+        except KeyboardInterrupt:
+            if record.best is None:
+                raise
+            return record.solution(Status.INTERRUPTED)
+
+    return solve

@@ -18,6 +18,7 @@ _SHIFT_ROWS = 256
 _ROUGH_ROWS = 4096
 # A row lies far out from 8 times the mean square of standardised rows on: Gaussian rows never do, one in eight at most.
 _FAR = 8.0
+_WIDEST_ROUNDING = 1e-4
 
 
 class FarRows:
@@ -69,6 +70,7 @@ class MemorySource:
         self.storage, self.targets, self.loss, self.dtype = storage, targets, loss, np.dtype(dtype)
         self.n_samples, self.n_features = storage.shape
         self.n_classes = loss.n_classes
+        self.largest_share = 1.0
         self._parts = parts(storage, n_margins(self.n_classes), rows_per_part)
 
     def moments(self) -> Moments:
@@ -170,7 +172,9 @@ class MemorySource:
         rows, weight = rows[order], weight[order]
         offset = self.targets.offset[rows] if self.targets.offset.size else self.targets.offset
         targets = Targets(*(read_only(a) for a in (y[rows], weight, self.targets.class_weight, offset)))
-        return MemorySource(self.storage.take(rows), targets, self.loss, self.dtype)
+        sample = MemorySource(self.storage.take(rows), targets, self.loss, self.dtype)
+        sample.largest_share = float(max(1.0, share.max()))
+        return sample
 
     def _draw(self, limits: NDArray[np.uint64], seed: int, first: int, last: int) -> NDArray[np.int64]:
         chunks = n_chunks(last - first, 1)
@@ -277,6 +281,16 @@ class MemorySource:
         curvature.losses_along(chunks, self.storage, self.targets, self.loss, W, b, center, steps, first, last, totals)
         sums: NDArray[np.float64] = totals.sum(axis=0)
         return sums
+
+    def widest_row(self, center: NDArray[np.float64], scale: NDArray[np.float64]) -> float:
+        """See `fastlogit.sources.protocol.Source.widest_row`."""
+        packed = pack(center, self.dtype), pack(1.0 / scale, self.dtype)
+        return (1.0 + _WIDEST_ROUNDING) * max(self._widest_row_of(first, last, *packed) for first, last in self._parts)
+
+    def _widest_row_of(self, first: int, last: int, center: Any, inverse_scale: Any) -> float:
+        totals = np.empty(n_chunks(last - first, 1))
+        survey.widest_row(totals.size, self.storage, center, inverse_scale, first, last, totals)
+        return float(totals.max())
 
     def information(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `fastlogit.sources.protocol.Source.information`."""

@@ -145,6 +145,8 @@ class Source(Protocol):
     dtype: np.dtype[Any]
     """The type that margins are computed in: float32 or float64."""
     loss: Loss
+    largest_share: float
+    """Of a sample: the most rows of the whole that one of its rows stands for; else 1."""
 
     def moments(self) -> Moments:
         """Return the moments of the columns; one read of X.
@@ -199,6 +201,9 @@ class Source(Protocol):
         self, W: NDArray[np.float64], center: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``sum_i s_i x~_i x~_i'`` and ``sum_i s_i (diag(p_i) - p_i p_i') / sum_i s_i``; two reads of X."""
+
+    def widest_row(self, center: NDArray[np.float64], scale: NDArray[np.float64]) -> float:
+        """Return the largest ``sum_j ((x_ij - center_j) / scale_j)^2``, to 1e-4, never less; one read of X."""
 
     def information(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ``sum_i a_ij`` and ``sum_i a_ij^2`` with ``a_ij = s_i (x_ij - center_j)^2``; one read of X.

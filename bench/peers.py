@@ -4,8 +4,8 @@ The rules are benchopt's: one objective, computed outside of every solver by one
 tighter and tighter tolerances, each run in a process of its own, until its gap is 1e-10 or a run takes 60 seconds, at
 which it is ended; the two fastest peers and fastlogit are then run three times in turn. A warm-up run on a few rows is
 not timed. Reads of X are what a solver says of itself, or its iterations, each of which is a read at least. Peers come
-from the extra ``peers``; those that are not installed are left out. ``--save`` writes the table between the marks of
-docs/performance.md, and docs/peers.svg and .png.
+from the extra ``peers``; those that are not installed are left out. ``--save`` writes docs/peers.json, keeping what
+was measured before of other data, and from it the table in docs/performance.md and docs/peers.svg and .png.
 """
 
 import argparse
@@ -199,7 +199,7 @@ def run(folder, name, peer, tol):
         return json.loads(result)
 
 
-def measure(name):
+def measure(name, peers):
     """Return {peer: [run, ...]} and the best value seen."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -208,7 +208,7 @@ def measure(name):
         del X, y
         K, found, best = DATA[name][3], {}, np.inf
         for peer, (_, tolerances, many_classes) in PEERS.items():
-            if K > 2 and not many_classes:
+            if K > 2 and not many_classes or peer not in peers:
                 continue
             found[peer] = []
             for tol in tolerances:
@@ -245,12 +245,18 @@ def lines(name, found, best):
     for peer, runs in found.items():
         times = [at(runs, best, gap) for gap in GAPS]
         cells = " | ".join(f"{t:.2f}" if np.isfinite(t) else "" for t in times)
-        closest = min((r["value"] / best - 1 for r in runs), default=np.inf)
+        closest = min((f"{r['value'] / best - 1:.0e}" for r in runs), key=float, default="")
         reads = next((str(r["reads"]) for r in runs if "reads" in r and r["value"] / best - 1 <= 1e-8), "")
-        yield f"| {name} | {peer} | {cells} | {closest:.0e} | {reads} |"
+        yield f"| {name} | {peer} | {cells} | {closest} | {reads} |"
 
 
 HEADER = "| data | solver | s to 1e-3 | 1e-6 | 1e-8 | 1e-10 | closest | reads of X |\n|---|---|--:|--:|--:|--:|--:|--:|"
+
+
+def point_of(runs, tol, best, quantity):
+    """Return the median of a quantity over the runs at a tolerance, and their gap."""
+    mine = [r for r in runs if r["tol"] == tol and quantity in r]
+    return float(np.median([r[quantity] for r in mine])), max(mine[0]["value"] / best - 1, 1e-14)
 
 
 def chart(results, path):
@@ -261,13 +267,17 @@ def chart(results, path):
     import matplotlib.pyplot as plt
 
     size = (max(6.0, 3.2 * len(results)), 6.4)
-    figure, panels = plt.subplots(2, len(results), figsize=size, layout="constrained", sharey=True, squeeze=False)
+    figure, panels = plt.subplots(
+        2, len(results), figsize=size, layout="constrained", sharey=True, sharex="row", squeeze=False
+    )
     shades = ("#d62728", "#4c78a8", "#72b7b2", "#54a24b", "#f58518", "#b279a2", "#9d755d")
     colors = dict(zip(PEERS, shades, strict=True))
     for column, (name, (found, best)) in zip(panels.T, results.items(), strict=True):
         for axes, quantity in zip(column, ("seconds", "reads"), strict=True):
             for peer, runs in found.items():
-                points = sorted((r[quantity], max(r["value"] / best - 1, 1e-14)) for r in runs if quantity in r)
+                points = sorted(
+                    point_of(runs, tol, best, quantity) for tol in {r["tol"] for r in runs if quantity in r}
+                )
                 if points:
                     style = dict(linewidth=2.5, zorder=3) if peer == "fastlogit" else {}
                     axes.plot(
@@ -277,8 +287,7 @@ def chart(results, path):
             axes.axhline(1e-8, color="#444444", linewidth=0.8, linestyle=":")
             axes.spines[["top", "right"]].set_visible(False)
         column[0].set_title(name)
-    for row in panels:
-        row[0].set_ylabel("relative gap (at most 1e-14 at the bottom)")
+    figure.supylabel("relative gap; 1e-14 and less at the bottom", fontsize=10)
     handles = {label: h for axes in panels[0] for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), frameon=False, ncols=4, loc="outside lower center")
     for suffix in (".svg", ".png"):
@@ -292,9 +301,15 @@ def main():
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="+", choices=list(DATA), default=list(DATA))
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--save", action="store_true", help="write docs/performance.md and docs/peers")
     options = parser.parse_args()
-    results = {name: measure(name) for name in options.data}
+    results = {name: measure(name, options.peers) for name in options.data}
+    if options.save:  # what was measured before stays
+        kept = ROOT / "docs" / "peers.json"
+        before = json.loads(kept.read_text()) if kept.exists() else {}
+        results = {name: (before | results)[name] for name in DATA if name in before | results}
+        kept.write_text(json.dumps(results, indent=1) + "\n")
     table = "\n".join([HEADER, *(line for name, (found, best) in results.items() for line in lines(name, found, best))])
     print(table)
     if options.save:

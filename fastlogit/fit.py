@@ -1,8 +1,10 @@
 """`solve`: from arrays to a certified optimum."""
 
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -96,9 +98,11 @@ def solve(
     Warns
     -----
     ConvergenceWarning
-        If the gap was not shown to be within ``tol``.
+        If the gap is not within ``tol``, by a bound or, where ``gap_kind`` says so, by an estimate; not where the
+        caller interrupted the fit.
     SeparationWarning
-        If there is no finite optimum; it names the columns along which the coefficients grow.
+        If there is no finite optimum; it names the columns along which the coefficients grow. Separation but for rows
+        on the boundary is looked for by "newton" alone.
     """
     if not tol > 0.0:
         raise ValueError(f"tol={tol}, but a positive number is needed")
@@ -108,7 +112,7 @@ def solve(
         raise ValueError(f"solver={solver!r}, but one of {', '.join(map(repr, ('auto', *SOLVERS)))} is needed")
     if not C > 0.0:
         raise ValueError(f"C={C}, but a positive number is needed (infinity for no penalty)")
-    with threads(n_threads), _blas().limit(limits=1, user_api="blas"):
+    with threads(n_threads), _blas.on_one_thread():
         source = memory_source(X, y, sample_weight, class_weight, offset)
         objective = survey(source, random_state, C=C, fit_intercept=fit_intercept, standardize=standardize)
         n = objective.shape[0] * objective.shape[1]
@@ -124,16 +128,40 @@ def solve(
     )
 
 
-@cache
-def _blas() -> Any:
-    """Return what limits BLAS to one thread: its others would go on spinning beside the kernels that follow.
+class _Blas:
+    """BLAS on one thread: its others would go on spinning beside the kernels that follow.
 
-    A third of the time of 200 classes (`bench/peers.py`, probe): 10.2 -> 6.6 s.
+    A third of the time of 200 classes (`bench/peers.py`, probe): 10.2 -> 6.6 s. Calls that overlap share one limit:
+    each would otherwise restore what the other had set.
     """
-    import scipy.linalg  # noqa: F401  (its BLAS is one of those to limit)
-    from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    def __init__(self) -> None:
+        self._lock, self._running = threading.Lock(), 0
+        self._controller: Any = None
+        self._limiter: Any = None
+
+    @contextmanager
+    def on_one_thread(self) -> Iterator[None]:
+        """Limit BLAS while the block, or another that began meanwhile, runs."""
+        with self._lock:
+            if self._controller is None:
+                import scipy.linalg  # noqa: F401  (its BLAS is one of those to limit)
+                from threadpoolctl import ThreadpoolController
+
+                self._controller = ThreadpoolController()
+            if self._running == 0:
+                self._limiter = self._controller.limit(limits=1, user_api="blas")
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                if self._running == 0:
+                    self._limiter.restore_original_limits()
+
+
+_blas = _Blas()
 
 
 def chosen(n_parameters: int) -> str:

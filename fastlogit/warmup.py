@@ -33,7 +33,7 @@ CASES = [Case(*case) for case in product(("float32", "float64"), "CF", (2, 3))]
 
 
 def compile_case(case: Case) -> set[tuple[str, str]]:
-    """Run every pass once; return the kernels that this process has, each with its arguments' types."""
+    """Run every pass of a fit once; return the kernels that this process has, each with its arguments' types."""
     rng = np.random.default_rng(0)
     X = np.asarray(rng.standard_normal((_ROWS, _COLUMNS)), case.dtype, order=case.order)  # type: ignore[call-overload]
     y = np.arange(_ROWS) % case.n_classes
@@ -50,10 +50,11 @@ def compile_case(case: Case) -> set[tuple[str, str]]:
     source.hess_vec(W, W, zero)
     source.losses_along(W, W, zero, np.ones(2), np.float64)
     source.largest_square(np.eye(_COLUMNS + 1), zero)
+    source.widest_row(zero, ones)
+    source.mean_curvature(W, zero)
     if case.n_classes == 2:
         forward = fl.binary_classifier_from(X, y, epochs=1)
     else:
-        source.mean_curvature(W, zero)
         forward = fl.multiclass_classifier_from(X, y, epochs=1)
         if case.order == "C":
             fl.softmax(X)

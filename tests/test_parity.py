@@ -28,6 +28,10 @@ COMBINATIONS = [
     *pairwise(storage=STORAGES, dtype=DTYPES, loss=LOSSES, extras=EXTRAS, source=SOURCES, shape=SHAPES),
     *(dict(storage="rows", dtype=dtype) for dtype in RARE_DTYPES),
     *(dict(storage=view, dtype="f32", extras="weights") for view in VIEWS),
+    dict(storage="rows", dtype="f32", loss="softmax 23"),
+    dict(storage="rows", dtype="f64", loss="softmax 83"),
+    dict(storage="columns", dtype="f32", loss="softmax 83"),
+    dict(storage="columns", dtype="f64", loss="softmax 83"),
 ]
 
 

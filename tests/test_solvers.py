@@ -254,6 +254,22 @@ def test_overlapping_sets_are_never_called_separated():
         assert solution.converged and not solution.separated and not solution.quasi_separated, seed
 
 
+def test_labels_and_weights_are_read_where_they_lie():
+    rng = np.random.default_rng(0)
+    X, flags, weight = rng.standard_normal((301, 3)), rng.random((301, 2)) < 0.5, rng.random((301, 2))
+    want = fl.solve(X, flags[:, 1].copy(), sample_weight=weight[:, 0].copy()).x
+    np.testing.assert_array_equal(fl.solve(X, flags[:, 1], sample_weight=weight[:, 0]).x, want)
+    np.testing.assert_array_equal(
+        fl.solve(X[::-1].copy(), flags[::-1, 1], sample_weight=weight[::-1, 0]).x,
+        fl.solve(X[::-1].copy(), flags[::-1, 1].copy(), sample_weight=weight[::-1, 0].copy()).x,
+    )
+
+
+def test_the_exact_radius_of_one_column():
+    solution = fl.solve(np.ones((200, 1)), np.arange(200) < 110, C=np.inf, tol=1e-2)
+    assert solution.converged and solution.coef[0, 0] == 0.0
+
+
 def test_stopping_keeps_the_best_point():
     X, y = large(N=3000)
     rows = []

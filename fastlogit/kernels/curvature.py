@@ -234,14 +234,15 @@ def largest_square(
     """
     begin, end = bounds(first, last, chunk, n_chunks)
     T = tile_rows(storage, b.size)
-    Z, square = tile_for(W, T), np.zeros((1, padded_rows(T)), W.dtype)
+    tile, square = tile_for(W, T), np.zeros((1, padded_rows(T)), W.dtype)
+    Z = as_rows(tile)
     F, M = np.zeros(padded_rows(T), W.dtype), np.zeros(padded_rows(T), W.dtype)
     factor = np.empty(padded_rows(T) if targets.class_weight.size else 0, W.dtype)
     sums = np.zeros((4, ROWS_AT_ONCE))
     largest = 0.0
     for start in range(begin, end, T):
         n = min(T, end - start)
-        margins(storage, start, n, W, center, Z, 1)
+        margins(storage, start, n, W, center, tile, 1)
         class_factors(targets, start, n, factor)
         weigh_and_sum(targets.weight, factor, start, n, square, F, M, sums)
         square[:] = 0.0

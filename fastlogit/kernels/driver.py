@@ -94,7 +94,7 @@ def _run(typingctx: Any, function: Any, loop: Any, arguments: Any, n_chunks: Any
 def run(function: int, loop: int, arguments: Any, n_chunks: int) -> None:
     """Run a kernel on ``arguments`` for each of ``n_chunks`` chunks; addresses as `address_of` gives them."""
     if _run(function, loop, arguments, n_chunks):
-        raise MemoryError("a kernel could not allocate its scratch memory")
+        raise MemoryError("a kernel failed: most likely it could not allocate its scratch memory")
 
 
 def address_of(dispatcher: Any, signature: tuple[Any, ...]) -> int:

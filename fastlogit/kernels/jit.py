@@ -8,13 +8,13 @@ or an ``overload`` that numba binds by the types of storage, loss and labels.
 import hashlib
 import os
 import pickle
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, update_wrapper
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numba
 import numpy as np
@@ -73,18 +73,26 @@ class _CacheFiles:
 
     def save(self, key: Any, data: Any) -> None:
         """Save ``data`` for ``key``, and remove what earlier sources left."""
-        payload = dumps(data)
-        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
-            file.write(hashlib.sha256(payload).digest() + payload)
-        os.replace(file.name, self._path(key))
-        for path in self._folder.glob(f"{self._base}.*.nbc"):
-            if not path.name.startswith(f"{self._base}.{_SOURCES[:12]}."):
+        payload, path = dumps(data), self._path(key)
+        unfinished = path.with_suffix(f".{uuid4().hex[:16]}.tmp")
+        try:
+            unfinished.write_bytes(hashlib.sha256(payload).digest() + payload)
+            os.replace(unfinished, path)
+        except OSError:  # a full disk: the kernel is there, and the next process compiles it again
+            unfinished.unlink(missing_ok=True)
+        for path in self._files():
+            if f".{_SOURCES[:12]}." not in path.name:
                 path.unlink(missing_ok=True)
 
     def flush(self) -> None:
         """Remove all files of this kernel."""
-        for path in self._folder.glob(f"{self._base}.*.nbc"):
+        for path in self._files():
             path.unlink(missing_ok=True)
+
+    def _files(self) -> Iterator[Path]:
+        """Give the files of this kernel, wherever in its source file it stood: numba's base ends in line and Python."""
+        name, _, python = self._base.rpartition("-")
+        return self._folder.glob(f"{name}-*.{python.partition('.')[2]}.*.nbc")
 
 
 class _KernelCache(FunctionCache):
@@ -123,15 +131,17 @@ class _Layer:
                 yield
                 self._concurrent = numba.threading_layer() != "workqueue"
             return
-        with self._count:
-            self._running += 1
-            share = max(1, numba.get_num_threads() // self._running)
+        begun = False
         try:
-            with threads(share if self._running > 1 else None):
+            with self._count:
+                begun, self._running = True, self._running + 1
+                share = max(1, numba.get_num_threads() // self._running) if self._running > 1 else None
+            with threads(share):
                 yield
         finally:
-            with self._count:
-                self._running -= 1
+            if begun:
+                with self._count:
+                    self._running -= 1
 
 
 _layer = _Layer()

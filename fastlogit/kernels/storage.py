@@ -47,7 +47,7 @@ def accumulate_moments(storage: Any, start: int, n: int, A: Any, center: Any, B:
 def take(storage: Any, start: int, n: int, center: Any, B: Any) -> None:
     """``B[r, j] = x[start + r, j] - center[j]`` for r < n and j < n_features.
 
-    ``B`` (rows, padded) may be written up to the next multiple of 16 rows, and with zeros up to that of columns.
+    ``B`` (rows, padded) may be written up to the next multiple of 16 rows, and with anything up to that of columns.
     """
     raise _for_kernels("take")
 

@@ -18,7 +18,7 @@ _FORCING = 0.3
 def conjugate_gradients(
     multiply: Callable[[Array], Array], precondition: Callable[[Array], Array], g: Array, tol: float
 ) -> tuple[Array, float]:
-    """Return d with ``||H d + g|| <= tol ||g||``, in the preconditioner's norm, and ``g' d``.
+    """Return d with ``||H d + g|| <= tol ||g||``, in the preconditioner's norm, and ``g' d``; 100 products at most.
 
     Parameters
     ----------
@@ -60,19 +60,19 @@ def descend(
     """Take Newton's steps from ``point`` until the gap is estimated to be small, or nothing is gained.
 
     Returns as `fastlogit.solvers.lbfgs.descend`. The estimate is half the decrement, ``1/2 g' H^-1 g``, as conjugate
-    gradients find it, or as the preconditioner has it, the larger.
+    gradients find it, or as the preconditioner has it, the larger; the history has the preconditioner's.
     """
     while True:
         rough = 0.5 * float(point.grad @ precondition(point.grad))
+        stop = record.add(point, rough, "estimate")
+        if stop is not None:
+            return point, rough, stop
         tol = min(_FORCING, (2.0 * rough / abs(point.value)) ** 0.25)
         multiply = partial(objective.hess_vec, point.x)
         step, slope = conjugate_gradients(multiply, precondition, point.grad, tol)
         estimate = max(rough, -0.5 * slope)
-        stop = record.add(point, estimate, "estimate")
         if record.is_small(estimate, point.value):
             return point, estimate, None
-        if stop is not None:
-            return point, estimate, stop
         following = objective.at(point.x + step)
         if not is_lower(following, point, slope):
             shortened = shorter(objective, point, step)

@@ -82,8 +82,8 @@ class Solution:
     separated : bool
         Whether every row of positive weight is on its class's side: a proof of separation.
     quasi_separated : bool
-        Whether there is a direction along which no row's margin falls and some rise, to rounding: coefficients would
-        grow along it for ever.
+        Whether "newton" found a direction along which no row's margin falls by more than a thousandth of what others
+        rise: coefficients would grow along it for ever.
     direction : ndarray or None
         Where separated in either way: a direction of the shape of ``x`` along which the coefficients grow.
     history : list of Row

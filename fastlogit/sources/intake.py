@@ -125,7 +125,7 @@ def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, na
     if low == high:
         raise ValueError(f"{name} has one class only ({low}): at least two are needed")
     if array.dtype == np.bool_:
-        return read_only(array.view(np.uint8))
+        return read_only(np.ascontiguousarray(array).view(np.uint8))
     smallest = next(t for t in (np.uint8, np.uint16, np.uint32) if high <= np.iinfo(t).max)
     return read_only(np.ascontiguousarray(array, dtype=smallest))
 

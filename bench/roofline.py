@@ -3,7 +3,8 @@
 For each case three things are timed in turn, on the same threads: a kernel that only reads as many bytes as the pass
 must move (X, y and the output), the product of two square matrices, and the pass. The limit is the slower of reading
 the bytes and doing the arithmetic at 0.8 of the product's rate; the share is the limit's time over the pass's.
-``--save`` writes the tables between the marks of docs/performance.md, and docs/roofline.svg and .png.
+``--save`` writes the tables between the marks of docs/performance.md, and of all cases on all threads
+docs/roofline.svg and .png.
 """
 
 import argparse
@@ -209,7 +210,8 @@ def main():
         for name in dict.fromkeys(table for table, _, _ in rows):
             tables += [f"### {name.capitalize()}", "", HEADER, *(r.line(N) for t, r, N in rows if t == name), ""]
         report.replace(ROOT / "docs" / "performance.md", f"roofline, {options.threads}", "\n".join(tables))
-        chart(rows, ROOT / "docs" / "roofline")
+        if not options.only and options.threads == os.cpu_count():
+            chart(rows, ROOT / "docs" / "roofline")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ EVERY_READ = 320
 _KEEP = 1e-3
 #: Before the sample certifies, the gap is this much smaller than what its bound loses by counting its rows alone.
 _LOOSER = 2.0
+#: From this relative gap on bound A is finite as a rule, so that a loose ``tol`` needs no Hessian of all rows either.
+_BOUNDED = 1e-6
 _KEEP_ON_SAMPLE = 0.03
 _SAMPLE_STEPS = 30
 _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
@@ -142,7 +144,7 @@ def newton(objective: Objective, x0: Array, record: Record) -> Solution:
     dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)
     if x.size > EVERY_READ and precondition is not None:
         assert objective.sample is not None
-        until = record.tol / (_LOOSER * objective.sample.largest_share)
+        until = min(record.tol, _BOUNDED) / (_LOOSER * objective.sample.largest_share)
         point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record, until=until)
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop)

@@ -80,6 +80,14 @@ def class_factors(targets: Any, start: int, n: int, factor: Any) -> None:
 
 
 @compiled
+def row_weights(targets: Any, start: int, n: int, factor: Any, S: Any, F: Any, sums: Any) -> None:
+    """Fill ``S`` and ``F`` (rows,) with the weights of the tile's rows, and add them up into ``sums[0]``."""
+    S[:] = 1.0
+    class_factors(targets, start, n, factor)
+    weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
+
+
+@compiled
 def bounds(first: int, last: int, chunk: Any, n_chunks: int) -> Any:
     """Return the rows of a chunk: whole tiles of 64 rows, so that only the last chunk ends within one."""
     blocks = (last - first + 63) // 64
@@ -148,9 +156,7 @@ def moments(
     G[chunk] = 0.0
     for start in range(begin, end, T):
         n = min(T, end - start)
-        S[:] = 1.0
-        class_factors(targets, start, n, factor)
-        weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
+        row_weights(targets, start, n, factor, S, F, sums)
         accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
     totals[chunk, 0] = sums[0].sum()
 

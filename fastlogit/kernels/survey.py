@@ -8,9 +8,8 @@ from numba.extending import overload
 from fastlogit.kernels.gram import row_squares
 from fastlogit.kernels.jit import TILE_OPTIONS, kernel
 from fastlogit.kernels.jit import tile as compiled
-from fastlogit.kernels.losses import weigh_and_sum
-from fastlogit.kernels.passes import bounds, class_factors
-from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate_moments, as_rows, take
+from fastlogit.kernels.passes import bounds, row_weights
+from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate_moments, take
 
 _ROWS = 128
 
@@ -98,9 +97,7 @@ def survey(
     G[chunk] = 0.0
     for start in range(begin, end, _ROWS):
         n = min(_ROWS, end - start)
-        S[:] = 1.0
-        class_factors(targets, start, n, factor)
-        weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
+        row_weights(targets, start, n, factor, S, F, sums)
         accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
         take(storage, start, n, center, B)
         row_squares(B, inverse_scale, n, square)
@@ -125,9 +122,7 @@ def information(
     sums[chunk] = 0.0
     for start in range(begin, end, _ROWS):
         n = min(_ROWS, end - start)
-        S[:] = 1.0
-        class_factors(targets, start, n, factor)
-        weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, weights)
+        row_weights(targets, start, n, factor, S, F, weights)
         take(storage, start, n, center, B)
         for r in range(n):
             for j in range(center.size):

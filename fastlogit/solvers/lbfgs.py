@@ -13,7 +13,7 @@ import numpy as np
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.preconditioner import kronecker
-from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, solver
+from fastlogit.solvers.solution import Record, Solution, Status, solver
 
 _MEMORY = 20
 #: Down to this relative gap float32 data are computed in float32 (their gradients are added up in float64).
@@ -115,7 +115,7 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Solution:
     smaller, x = objective.on_sample(), x0
     if smaller is not None:
         dtype = smaller.source.dtype
-        on_sample = Record(smaller, SAMPLE_TOL, record.max_iter, time_limit=record.time_limit)
+        on_sample = record.on_sample(smaller)
         end, _, _ = descend(smaller, smaller.at(x, dtype), Pairs(kronecker(smaller, x)), on_sample, dtype=dtype)
         x = end.x
     pairs, dtype = Pairs(kronecker(smaller or objective, x)), objective.source.dtype

@@ -140,7 +140,7 @@ def newton(objective: Objective, x0: Array, record: Record) -> Solution:
     descends on the sample's Hessian; the sample's rows certify the end, at a tenth of the whole's arithmetic. Where
     they do not, one read takes the Hessian, and it serves anew. Memory: some n^2 float64.
     """
-    x, precondition = _start(objective, x0)
+    x, precondition = _start(objective, x0, record)
     dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)
     if x.size > EVERY_READ and precondition is not None:
         assert objective.sample is not None
@@ -204,7 +204,7 @@ def _stepped(point: Point, model: _Model) -> Point:
     )
 
 
-def _start(objective: Objective, x0: Array) -> tuple[Array, Callable[[Array], Array] | None]:
+def _start(objective: Objective, x0: Array, record: Record) -> tuple[Array, Callable[[Array], Array] | None]:
     """Return the minimum over the sample and its inverse Hessian there; ``x0`` and None where there is no sample."""
     smaller = objective.on_sample()
     if smaller is None:
@@ -216,11 +216,11 @@ def _start(objective: Objective, x0: Array) -> tuple[Array, Callable[[Array], Ar
         H = _identified(point.hess, smaller.shape[1])
         factor, step, _ = _newton_step(H, point.grad, point.value, smaller.weight)
         slope = float(point.grad @ step)
-        if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value:
+        if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value or record.is_late:
             break
         if x0.size > EVERY_READ and -0.5 * slope < _KEEP_ON_SAMPLE * point.value:
-            record = Record(smaller, SAMPLE_TOL, _SAMPLE_STEPS)
-            point = descend(smaller, smaller.at(point.x + step, dtype), Pairs(factor.solve), record, dtype=dtype)[0]
+            following, pairs = smaller.at(point.x + step, dtype), Pairs(factor.solve)
+            point = descend(smaller, following, pairs, record.on_sample(smaller), dtype=dtype)[0]
             break
         following = smaller.curvature_at(point.x + step, dtype)
         if not is_lower(following, point, slope):

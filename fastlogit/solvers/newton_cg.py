@@ -8,7 +8,7 @@ import numpy as np
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.preconditioner import kronecker
-from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, solver
+from fastlogit.solvers.solution import Record, Solution, Status, solver
 
 _PRODUCTS = 100
 #: The residual of a step, relative to the gradient, is at most this, and falls with the decrement.
@@ -96,7 +96,7 @@ def newton_cg(objective: Objective, x0: Array, record: Record) -> Solution:
     smaller, x = objective.on_sample(), x0
     precondition = kronecker(smaller or objective, x)
     if smaller is not None:
-        on_sample = Record(smaller, SAMPLE_TOL, record.max_iter, time_limit=record.time_limit)
+        on_sample = record.on_sample(smaller)
         x = descend(smaller, smaller.at(x), precondition, on_sample)[0].x
         precondition = kronecker(smaller, x)
     point, gap, stop = descend(objective, objective.at(x), precondition, record)

@@ -137,10 +137,21 @@ class Record:
         time_limit: float | None = None,
     ) -> None:
         self.objective, self.tol, self.max_iter = objective, tol, max_iter
-        self._callback, self.time_limit = callback, time_limit
+        self._callback, self._time_limit = callback, time_limit
         self._start = time.perf_counter()
         self.history: list[Row] = []
         self.best: Point | None = None
+
+    def on_sample(self, smaller: Objective) -> "Record":
+        """Return the record of a solve on the sample, by the same clock."""
+        record = Record(smaller, SAMPLE_TOL, self.max_iter, time_limit=self._time_limit)
+        record._start = self._start
+        return record
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time limit has passed."""
+        return self._time_limit is not None and time.perf_counter() - self._start > self._time_limit
 
     def is_small(self, gap: float, value: float) -> bool:
         """Tell whether a gap is within tol of the objective's value."""
@@ -157,7 +168,7 @@ class Record:
             return Status.SEPARATED
         if self._callback is not None and self._callback(self.history[-1]):
             return Status.INTERRUPTED
-        if self.time_limit is not None and seconds > self.time_limit:
+        if self.is_late:
             return Status.TIME_LIMIT
         return Status.MAX_ITER if len(self.history) > self.max_iter else None
 

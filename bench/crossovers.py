@@ -6,7 +6,6 @@ decades. A solver is stopped after 12 seconds; "newton" is not tried where its H
 the table between the marks of docs/performance.md.
 """
 
-import argparse
 import sys
 import time
 import warnings
@@ -49,12 +48,8 @@ def run(X, y, solver):
     return f"{seconds:.2f} s, {solution.n_passes} reads" if solution.converged else ""
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--save", action="store_true", help="write docs/performance.md")
-    options = parser.parse_args()
-    print(HEADER)
-    table = [HEADER]
+def lines():
+    yield HEADER
     for K, D in CASES:
         X, y = generate(K, D)
         n = (D + 1) * (1 if K == 2 else K)
@@ -62,11 +57,8 @@ def main():
         for solver in tried:  # compiled, or loaded
             run(X[:40_000], y[:40_000], solver)
         cells = " | ".join(run(X, y, solver) if solver in tried else "" for solver in SOLVERS)
-        table.append(f"| {K} | {D} | {n} | {len(X)} | {cells} | {chosen(n)} |")
-        print(table[-1], flush=True)
-    if options.save:
-        report.replace(ROOT / "docs" / "performance.md", "crossovers", "\n".join(table))
+        yield f"| {K} | {D} | {n} | {len(X)} | {cells} | {chosen(n)} |"
 
 
 if __name__ == "__main__":
-    main()
+    report.print_table(__doc__, "crossovers", lines())

@@ -5,7 +5,6 @@ BLAS's ``syrk`` on a tile that stays in the cache: the share is its rate, all of
 that of the product alone. ``--save`` writes the table between the marks of docs/performance.md.
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -78,6 +77,7 @@ def grad_hess(source, W, center, case):
 
 
 def lines():
+    yield HEADER
     for dtype in ("float32", "float64"):
         for storage in ("rows", "columns"):
             for K, D in ((1, 28), (1, 100), (1, 500), (3, 54)):
@@ -90,18 +90,5 @@ def lines():
                     yield grad_hess(source, W, center, case)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--save", action="store_true", help="write docs/performance.md")
-    options = parser.parse_args()
-    print(HEADER)
-    table = [HEADER]
-    for line in lines():
-        print(line, flush=True)
-        table.append(line)
-    if options.save:
-        report.replace(ROOT / "docs" / "performance.md", "second order", "\n".join(table))
-
-
 if __name__ == "__main__":
-    main()
+    report.print_table(__doc__, "second order", lines())

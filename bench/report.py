@@ -4,6 +4,7 @@ The JSON is what ``pytest bench --benchmark-only --benchmark-json=run.json`` sav
 between README's two marks; the chart is ``docs/benchmark.svg`` and ``.png``.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -84,6 +85,18 @@ def replace(path, name, text):
     if begin not in page:
         sys.exit(f"{path} has no {begin}")
     path.write_text(f"{page.split(begin)[0]}{begin}\n{text}\n{end}{page.split(end)[1]}")
+
+
+def print_table(doc, name, lines):
+    """Run a script: print the lines of a table as they come; with ``--save`` put them into docs/performance.md."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--save", action="store_true", help="write docs/performance.md")
+    options, table = parser.parse_args(), []
+    for line in lines:
+        print(line, flush=True)
+        table.append(line)
+    if options.save:
+        replace(ROOT / "docs" / "performance.md", name, "\n".join(table))
 
 
 def main():

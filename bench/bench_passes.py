@@ -4,11 +4,13 @@
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 from cases import DTYPES
-from subjects import passes_of, source_of
+from subjects import passes_of, random_matrix, source_of
 
 from fastlogit.kernels.bandwidth import reader
+from fastlogit.sources.targets import memory_source
 
 
 def measure(against, X, storage, K, what, rounds=7):
@@ -36,3 +38,20 @@ def bench_passes_softmax(against, matrix, D, K, storage):
 @pytest.mark.parametrize("D", [28, 100])
 def bench_passes_other(against, matrix, D, what):
     measure(against, matrix(D, np.float32), "rows", 1, what)
+
+
+FRAMES = {
+    "float64": lambda X: {f"c{j}": x.copy() for j, x in enumerate(X.T)},
+    "a third int32": lambda X: {f"c{j}": x.astype(np.int32) if j % 3 == 0 else x.copy() for j, x in enumerate(X.T)},
+}
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def bench_passes_frame(against, kind):
+    """Loss and gradient of a frame of 28 columns: read in place, or cast a tile at a time."""
+    X = random_matrix((1 << 29) // (28 * 8), 28, np.float64, "columns")
+    columns, y = FRAMES[kind](X), np.arange(len(X), dtype=np.uint8) % 2
+    source = memory_source(pd.DataFrame(columns, copy=False), y)
+    W, center = np.full((29, 1), 0.01), np.zeros(28)
+    n_bytes = sum(column.nbytes for column in columns.values())
+    against(lambda: source.loss_grad(W, center), reader(X.reshape(-1, order="F").view(np.uint8)[:n_bytes]), n_bytes)

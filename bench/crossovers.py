@@ -19,7 +19,7 @@ import numpy as np  # noqa: E402
 import report  # noqa: E402
 
 import fastlogit as fl  # noqa: E402
-from fastlogit.fit import LARGEST_HESSIAN, chosen  # noqa: E402
+from fastlogit.plan import LARGEST_HESSIAN, chosen  # noqa: E402
 from fastlogit.solvers import SOLVERS  # noqa: E402
 
 CASES = [(2, D) for D in (30, 100, 300, 1000, 2000)] + [(10, D) for D in (10, 50, 200, 800)] + [(100, 200)]

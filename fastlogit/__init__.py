@@ -1,5 +1,7 @@
 """Binary and multinomial logistic regression for large data, as fast as memory can be read."""
 
+from typing import TYPE_CHECKING, Any
+
 from fastlogit import reference
 from fastlogit.exceptions import ConvergenceWarning, SeparationWarning
 from fastlogit.fit import solve
@@ -12,10 +14,14 @@ from fastlogit.notebook import (
 )
 from fastlogit.solvers.solution import Solution, Status
 
+if TYPE_CHECKING:
+    from fastlogit.estimators import LogisticRegression
+
 __version__ = "0.1.0"
 
 __all__ = [
     "ConvergenceWarning",
+    "LogisticRegression",
     "SeparationWarning",
     "Solution",
     "Status",
@@ -27,3 +33,16 @@ __all__ = [
     "softmax",
     "solve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import scikit-learn, and what stands on it, when it is asked for: it takes longer than all the rest."""
+    if name == "LogisticRegression":
+        from fastlogit.estimators import LogisticRegression
+
+        return LogisticRegression
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

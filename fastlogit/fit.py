@@ -2,28 +2,26 @@
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastlogit.exceptions import ConvergenceWarning, SeparationWarning
 from fastlogit.kernels.jit import threads
 from fastlogit.objective import Objective
+from fastlogit.plan import plan
 from fastlogit.scaling import Scaling
 from fastlogit.solvers import SOLVERS
-from fastlogit.solvers.solution import Callback, Solution, Status
-from fastlogit.sources.intake import memory_source
-from fastlogit.sources.protocol import Source, n_margins
+from fastlogit.solvers.solution import Row, Solution, Status
+from fastlogit.sources.intake import named
+from fastlogit.sources.protocol import Source
+from fastlogit.sources.targets import check_classes, memory_source
 
-# A sample of a 16th, or of so many rows a column; where that is more than a fourth of all, none.
-_SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 10, 0.25
-_SMALLEST_SAMPLE = 4096
-#: Above so many parameters the Hessian, and what it costs, are too large for Newton's method.
-LARGEST_HESSIAN = 2048
+Progress = Callable[[Row, NDArray[np.float64]], Any]
 # A warning of separation names so many columns at most, those that count at least this share of the first.
 _NAMED, _LEADING = 5, 0.3
 
@@ -44,7 +42,7 @@ def solve(
     time_limit: float | None = None,
     n_threads: int | None = None,
     random_state: int = 0,
-    callback: Callback | None = None,
+    callback: Callable[[Row], Any] | None = None,
 ) -> Solution:
     """Minimise ``sum_i s_i loss_i + (1 / C) (1/2 ||w||^2)`` to a relative gap of ``tol``.
 
@@ -70,7 +68,7 @@ def solve(
     standardize : bool
         Penalise the coefficients of standardised columns instead.
     solver : {"auto", "newton", "lbfgs", "newton-cg"}
-        "auto": "newton" up to `LARGEST_HESSIAN` parameters, "lbfgs" above.
+        "auto": "newton" up to `fastlogit.plan.LARGEST_HESSIAN` parameters, "lbfgs" above.
     tol : float
         Relative gap ``(F - F*) / F`` to reach.
     max_iter : int
@@ -104,28 +102,87 @@ def solve(
         If there is no finite optimum; it names the columns along which the coefficients grow. Separation but for rows
         on the boundary is looked for by "newton" alone.
     """
+    source = memory_source(X, y, sample_weight, class_weight, offset)
+    check_classes(source.targets)
+    solution, objective = minimise(
+        source,
+        C=C,
+        fit_intercept=fit_intercept,
+        standardize=standardize,
+        solver=solver,
+        tol=tol,
+        max_iter=max_iter,
+        time_limit=time_limit,
+        n_threads=n_threads,
+        random_state=random_state,
+        callback=None if callback is None else lambda row, _: callback(row),
+    )
+    complaint = complaint_of(solution, objective)
+    if complaint is not None:
+        warnings.warn(complaint[0], complaint[1], stacklevel=2)
+    return solution
+
+
+def minimise(
+    source: Source,
+    *,
+    C: float,
+    fit_intercept: bool,
+    standardize: bool,
+    solver: str,
+    tol: float,
+    max_iter: int,
+    random_state: int,
+    time_limit: float | None = None,
+    n_threads: int | None = None,
+    memory_limit: int | None = None,
+    start: NDArray[np.float64] | None = None,
+    callback: Progress | None = None,
+) -> tuple[Solution, Objective]:
+    """Minimise over a source as `solve` says, and return the objective too; no warnings.
+
+    Parameters
+    ----------
+    memory_limit : int, optional
+        Bytes that may be held beside X; see `fastlogit.plan`.
+    start : ndarray of shape W, optional
+        Coefficients of the data's own units to begin at.
+    callback : callable, optional
+        Called with each row of the history and the coefficients there, of the data's own units.
+
+    Raises
+    ------
+    MemoryError, ValueError
+        Naming the argument, what it has, and what is needed.
+    """
     if not tol > 0.0:
         raise ValueError(f"tol={tol}, but a positive number is needed")
-    if max_iter < 1:
-        raise ValueError(f"max_iter={max_iter}, but at least 1 is needed")
+    if max_iter < 0:
+        raise ValueError(f"max_iter={max_iter}, but at least 0 is needed")
     if solver not in ("auto", *SOLVERS):
         raise ValueError(f"solver={solver!r}, but one of {', '.join(map(repr, ('auto', *SOLVERS)))} is needed")
     if not C > 0.0:
         raise ValueError(f"C={C}, but a positive number is needed (infinity for no penalty)")
+    how = plan(source, solver, memory_limit)
     with threads(n_threads), _blas.on_one_thread():
-        source = memory_source(X, y, sample_weight, class_weight, offset)
-        objective = survey(source, random_state, C=C, fit_intercept=fit_intercept, standardize=standardize)
-        n = objective.shape[0] * objective.shape[1]
-        solution = SOLVERS[chosen(n) if solver == "auto" else solver](
-            objective, np.zeros(n), tol=tol, max_iter=max_iter, callback=callback, time_limit=time_limit
+        objective = survey(source, how.sample, random_state, C=C, fit_intercept=fit_intercept, standardize=standardize)
+        scaling, shape = objective.scaling, objective.shape
+
+        def to_data(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            return _identified(scaling.to_data(x.reshape(shape)))
+
+        x0 = np.zeros(shape) if start is None else scaling.from_data(_identified(start))
+        solution = SOLVERS[how.solver](
+            objective,
+            x0.ravel(),
+            tol=tol,
+            max_iter=max_iter,
+            callback=None if callback is None else lambda row, x: callback(row, to_data(x)),
+            time_limit=time_limit,
         )
-    _warn(solution, objective)
     direction = solution.direction
-    return replace(
-        solution,
-        x=objective.scaling.to_data(solution.x.reshape(objective.shape)),
-        direction=None if direction is None else objective.scaling.to_data(direction.reshape(objective.shape)),
-    )
+    found = replace(solution, x=to_data(solution.x), direction=None if direction is None else to_data(direction))
+    return found, objective
 
 
 class _Blas:
@@ -164,39 +221,31 @@ class _Blas:
 _blas = _Blas()
 
 
-def chosen(n_parameters: int) -> str:
-    """Return the solver that "auto" takes; `bench/crossovers.py` measures where another would be quicker."""
-    return "newton" if n_parameters <= LARGEST_HESSIAN else "lbfgs"
+def _identified(W: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the coefficients whose classes sum to 0: the same probabilities, and no more penalty."""
+    return W if W.shape[1] == 1 else W - W.mean(axis=1, keepdims=True)
 
 
-def _warn(solution: Solution, objective: Objective) -> None:
-    """Warn of what was not reached, except where the caller interrupted it."""
+def complaint_of(solution: Solution, objective: Objective) -> tuple[str, type[ConvergenceWarning]] | None:
+    """Return the warning that a solution deserves; None where it converged, or where the caller interrupted it."""
     if solution.status in (Status.CONVERGED, Status.INTERRUPTED):
-        return
+        return None
     if solution.direction is None:
         gap = f"The relative gap is {solution.gap / abs(solution.value):.1e}"
         how = " by an estimate" if solution.gap_kind == "estimate" else ""
-        warnings.warn(f"{solution.status.value} {gap}{how}.", ConvergenceWarning, stacklevel=3)
-        return
-    size = np.abs(solution.direction.reshape(objective.shape)[:-1]).max(axis=1)  # of standardised columns
+        return f"{solution.status.value} {gap}{how}.", ConvergenceWarning
+    size = np.abs(solution.direction[:-1] * objective.scaling.scale[:, None]).max(axis=1)  # of standardised columns
     leading = np.argsort(-size, kind="stable")[:_NAMED]
-    names = ", ".join(str(j) for j in leading if size[j] >= _LEADING * size.max())
-    warnings.warn(f"{solution.status.value} Columns that lead: {names}.", SeparationWarning, stacklevel=3)
+    names = objective.source.feature_names
+    columns = ", ".join(named(int(j), names) for j in leading if size[j] >= _LEADING * size.max())
+    return f"{solution.status.value} Columns that lead: {columns}.", SeparationWarning
 
 
-def survey(source: Source, seed: int, **settings: Any) -> Objective:
+def survey(source: Source, sample_rows: int | None, seed: int, **settings: Any) -> Objective:
     """Return the objective in scaled coordinates, with a sample where one is worth it; one read of X."""
-    n = sample_size(source)
-    if n is None:
+    if sample_rows is None:
         moments, sample = source.moments(), None
     else:
-        moments, sample = source.survey(n, seed)
+        moments, sample = source.survey(sample_rows, seed)
     scaling = Scaling.standard(moments, source.dtype, centered=settings["fit_intercept"])
     return Objective(source, scaling, weight=moments.weight, sample=sample, n_passes=1, **settings)
-
-
-def sample_size(source: Source) -> int | None:
-    """Return the rows of the sample that a solver starts on; None where it would not be much smaller than all."""
-    n_parameters = (source.n_features + 1) * n_margins(source.n_classes)
-    n = max(int(_SHARE * source.n_samples), _ROWS_PER_COLUMN * n_parameters, _SMALLEST_SAMPLE)
-    return n if n <= _LARGEST_SHARE * source.n_samples else None

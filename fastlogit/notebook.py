@@ -10,7 +10,8 @@ from fastlogit.kernels import logits as passes
 from fastlogit.kernels.jit import n_chunks, read_only, threads
 from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
 from fastlogit.prediction import predict_proba
-from fastlogit.sources.intake import as_codes, as_storage, memory_source
+from fastlogit.sources.intake import as_storage
+from fastlogit.sources.targets import as_codes, memory_source
 
 Callback = Callable[[int, float], None]
 

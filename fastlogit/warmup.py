@@ -11,8 +11,8 @@ import numpy as np
 
 import fastlogit as fl
 from fastlogit.kernels.jit import specialisations
-from fastlogit.sources.intake import memory_source
 from fastlogit.sources.protocol import n_margins
+from fastlogit.sources.targets import memory_source
 
 _ROWS, _COLUMNS = 1024, 3
 

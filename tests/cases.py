@@ -13,6 +13,7 @@ from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.rows import Rows
+from fastlogit.kernels.table import Column, Table
 from fastlogit.sources.intake import computing_dtype
 from fastlogit.sources.memory import MemorySource
 
@@ -29,9 +30,28 @@ def _reversed_columns(X: np.ndarray) -> Columns:
     return Columns(read_only(wide[2:-3, ::-1]))
 
 
+def _table(X: np.ndarray) -> Table:
+    """Columns in place, in two pieces, apart, of another type, and in the other byte order."""
+    columns, cut = [], len(X) // 3
+    for j, x in enumerate(X.T):
+        x = np.ascontiguousarray(x)
+        if j % 4 == 1:
+            ends = x[:cut].copy(), x[cut:].copy()
+            pieces = [(end.ctypes.data, len(end)) for end in ends]
+            columns.append(Column(x.dtype.str[1:], x.itemsize, pieces, ends))
+            continue
+        if j % 4 == 2:
+            x = np.column_stack([x, x])[:, 1]
+        elif j % 4 == 3:
+            x = x.astype(x.dtype.newbyteorder())
+        columns.append(Column.of(x))
+    return Table.of(columns, computing_dtype(X.dtype))
+
+
 STORAGES: dict[str, Callable[[np.ndarray], Any]] = {
     "rows": lambda X: Rows(read_only(np.ascontiguousarray(X))),
     "columns": lambda X: Columns(read_only(np.asfortranarray(X))),
+    "table": _table,
     "toy deltas": Deltas.of,
 }
 #: Views of the same kernels' arrays: other strides, met with one loss.

@@ -5,7 +5,7 @@ import pytest
 from cases import coefficients, ids, make
 
 from fastlogit import reference
-from fastlogit.sources.intake import memory_source
+from fastlogit.sources.targets import memory_source
 
 COMBINATIONS = [
     dict(storage="rows", dtype="f64", loss="logistic", extras="plain", source="memory in parts", shape="odd"),
@@ -152,5 +152,5 @@ def test_survey_of_columns_and_soft_labels():
 def test_survey_finds_what_is_not_finite():
     X = np.zeros((30_000, 5))
     X[20_000, 2] = np.nan
-    with pytest.raises(ValueError, match="X has NaN in row 20000, column 2"):
+    with pytest.raises(ValueError, match="contains NaN. It is in row 20000, column 2"):
         memory_source(X, np.arange(len(X)) % 2).survey(3000, 0)

@@ -111,11 +111,11 @@ blas = lambda: [pool["num_threads"] for pool in threadpool_info() if pool["user_
 want, results = fl.solve(X, y).x, []
 before = blas()
 def fit():
-    for _ in range(5):
+    for _ in range(20):
         results.append(np.array_equal(fl.solve(X, y).x, want))
 workers = [threading.Thread(target=fit) for _ in range(8)]
 [w.start() for w in workers]; [w.join() for w in workers]
-assert len(results) == 40 and all(results)
+assert len(results) == 160 and all(results)
 assert blas() == before
 import numba
 print(numba.threading_layer())

@@ -6,7 +6,8 @@ import pytest
 
 from fastlogit.kernels.losses import NotebookLogistic
 from fastlogit.prediction import predict_proba
-from fastlogit.sources.intake import as_storage, memory_source
+from fastlogit.sources.intake import as_storage
+from fastlogit.sources.targets import memory_source
 
 MAGNITUDES = [0.0, 1e-30, 1e-8, 1.0, 17.0, 36.0, 37.0, 88.0, 89.0, 709.0, 710.0, 745.0, 1e3, 1e30]
 MARGINS = [sign * m for m in MAGNITUDES for sign in (1, -1)]

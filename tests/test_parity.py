@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from fastlogit import reference
 from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.prediction import decision_function, predict_proba
-from fastlogit.sources.intake import as_storage, memory_source
+from fastlogit.sources.intake import as_storage
+from fastlogit.sources.targets import memory_source
 
 COMBINATIONS = [
     *pairwise(storage=STORAGES, dtype=DTYPES, loss=LOSSES, extras=EXTRAS, source=SOURCES, shape=SHAPES),

@@ -6,8 +6,9 @@ from optimum import LONG, optimum, value_grad_hess
 
 import fastlogit as fl
 from fastlogit.fit import survey
+from fastlogit.plan import sample_size
 from fastlogit.solvers import SOLVERS, certificates
-from fastlogit.sources.intake import memory_source
+from fastlogit.sources.targets import memory_source
 
 
 def problem(seed):
@@ -298,7 +299,7 @@ def test_stopping_keeps_the_best_point():
     [
         (dict(C=0.0), "C=0.0, but a positive number"),
         (dict(tol=0.0), "tol=0.0, but a positive number"),
-        (dict(max_iter=0), "max_iter=0, but at least 1"),
+        (dict(max_iter=-1), "max_iter=-1, but at least 0"),
         (dict(solver="saga"), "solver='saga', but one of 'auto', 'newton', 'lbfgs', 'newton-cg'"),
         (dict(n_threads=0), "n_threads=0"),
         (dict(n_threads=10_000), "n_threads=10000"),
@@ -316,7 +317,7 @@ def test_a_sample_bounds_the_hessian_from_below():
     X, y = large(N=20_000)
     weight = np.random.default_rng(2).integers(0, 4, len(X)) / 2.0
     source = memory_source(X, y, weight)
-    objective = survey(source, 0, C=3.0, fit_intercept=True, standardize=False)
+    objective = survey(source, sample_size(source), 0, C=3.0, fit_intercept=True, standardize=False)
     x = np.random.default_rng(1).standard_normal(9) / 3
     below, hess = objective.hess_below(x, np.float64), objective.curvature_at(x).hess
     assert np.linalg.eigvalsh(hess - below)[0] >= -1e-12 * np.trace(hess)

@@ -185,7 +185,7 @@ def _micro_kernel(classes: Sequence[int], view_type: type[View], multiply: Any, 
         kinds = signature.args
         lanes = Lanes(context, builder, kinds[3].dtype)
         A, B = Pointer(context, builder, kinds[3], args[3]), Pointer(context, builder, kinds[7], args[7])
-        x = Pointer(context, builder, kinds[0], args[0], contiguous=view_type.contiguous)
+        x = view_type.pointer(context, builder, kinds[0], args[0])
         view = view_type(lanes, x, Pointer(context, builder, kinds[6], args[6]), args[1], args[2])
         view.ask_for_next(args[4], args[8])
 
@@ -218,7 +218,7 @@ def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumu
     Parameters
     ----------
     owns : callable
-        Tells whether a numba type is this storage, whose field ``X`` is the matrix.
+        Tells whether a numba type is this storage.
     view : View
         Its lines.
     margins, accumulate : `dot` or `outer`
@@ -241,7 +241,7 @@ def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumu
     @overload(protocol.take, jit_options=TILE_OPTIONS)
     def take(storage: Any, start: Any, n: Any, center: Any, B: Any) -> Any:
         def impl(storage: Any, start: Any, n: Any, center: Any, B: Any) -> Any:
-            as_rows(storage.X, start, n, center, B)
+            as_rows(protocol.lines(storage, start, n), start, n, center, B)
 
         return impl if owns(storage) else None
 
@@ -252,7 +252,7 @@ def _copier(view_type: type[View], copy: Callable[[View, Pointer], None]) -> Any
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = signature.args
         lanes = Lanes(context, builder, kinds[4].dtype)
-        x = Pointer(context, builder, kinds[0], args[0], contiguous=view_type.contiguous)
+        x = view_type.pointer(context, builder, kinds[0], args[0])
         view = view_type(lanes, x, Pointer(context, builder, kinds[3], args[3]), args[1], args[2])
         copy(view, Pointer(context, builder, kinds[4], args[4]))
         return context.get_dummy_value()
@@ -296,22 +296,24 @@ def _bind(
             return None
 
         def vector(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
-            one(storage.X, start, n, protocol.as_rows(A), 0, 1, center, protocol.as_rows(B), sweeps)
+            lines = protocol.lines(storage, start, n)
+            one(lines, start, n, protocol.as_rows(A), 0, 1, center, protocol.as_rows(B), sweeps)
 
         def matrix(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
+            lines = protocol.lines(storage, start, n)
             for k, K in class_blocks(A.shape[0]):
-                few(storage.X, start, n, A, k, K, center, B, sweeps)
+                few(lines, start, n, A, k, K, center, B, sweeps)
 
         def copying_matrix(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
-            K = A.shape[0]
+            K, lines = A.shape[0], protocol.lines(storage, start, n)
             if K < many_from:
                 for k, count in class_blocks(K):
-                    few(storage.X, start, n, A, k, count, center, B, sweeps)
+                    few(lines, start, n, A, k, count, center, B, sweeps)
                 return
-            n_features = storage.X.shape[1]
+            n_features = protocol.n_features(storage)
             n_lines, n_along = (n_features, n) if over_features else (n, n_features)
             tile = np.empty((-(-n_lines // PADDING) * PADDING, -(-n_along // PADDING) * PADDING), A.dtype)
-            copy(storage.X, start, n, center, tile)
+            copy(lines, start, n, center, tile)
             whole = K // CLASSES_OF_COPY * CLASSES_OF_COPY
             for k in range(0, whole, CLASSES_OF_COPY):
                 many(tile, n_lines, n_along, A, k, CLASSES_OF_COPY, B)

@@ -25,7 +25,7 @@ _STEP = ir.FunctionType(ir.VoidType(), [I8P, I64])
 _RETURNED = (0, -2)  # numba's status of a function that returned something, or None; all others are exceptions
 
 
-def _call(context: Any, builder: Any, address: Any, kinds: Sequence[Any], values: Sequence[Any]) -> Any:
+def call(context: Any, builder: Any, address: Any, kinds: Sequence[Any], values: Sequence[Any]) -> Any:
     """Call a compiled function that returns None, by numba's own convention; return its status."""
     convention, packer = context.call_conv, context.get_arg_packer(kinds)
     signature = convention.get_function_type(types.none, kinds)
@@ -72,7 +72,7 @@ def _run(typingctx: Any, function: Any, loop: Any, arguments: Any, n_chunks: Any
         place = builder.bitcast(step.args[0], block.as_pointer())
         address, values, n, _ = (builder.extract_value(builder.load(place), i) for i in range(4))
         values = [step.args[1], n, *cgutils.unpack_tuple(builder, values)]
-        status = _call(context, builder, address, kinds, values)
+        status = call(context, builder, address, kinds, values)
         returned = [builder.icmp_signed("==", status, ir.Constant(I32, code)) for code in _RETURNED]
         with builder.if_then(builder.not_(builder.or_(*returned)), likely=False):
             builder.store(cgutils.true_bit, cgutils.gep_inbounds(builder, place, 0, 3))
@@ -85,7 +85,7 @@ def _run(typingctx: Any, function: Any, loop: Any, arguments: Any, n_chunks: Any
         block = cgutils.alloca_once_value(builder, cgutils.make_anonymous_struct(builder, members))
         step = step_of(context, builder.module, block.type.pointee)
         addresses = [builder.ptrtoint(step, I64), builder.ptrtoint(block, I64), n]
-        _call(context, builder, loop_address, [types.int64] * 3, addresses)
+        call(context, builder, loop_address, [types.int64] * 3, addresses)
         return builder.load(cgutils.gep_inbounds(builder, block, 0, 3))
 
     return types.boolean(types.int64, types.int64, arguments, types.int64), codegen

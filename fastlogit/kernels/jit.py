@@ -172,6 +172,11 @@ def _compiled(py_func: Callable[..., Any], **options: Any) -> Any:
     return dispatcher
 
 
+def address_of_function(py_func: Callable[..., Any], signature: tuple[Any, ...]) -> int:
+    """Return the address of a function that is compiled once, beside the kernels that call it by `driver.call`."""
+    return driver.address_of(_compiled(py_func), signature)
+
+
 _LOOP_TYPES = (numba.int64, numba.int64, numba.int64)
 
 

@@ -37,6 +37,11 @@ class View(ABC):
         self.start, self.n, self.n_features = start, n, x.shape[1]
         self.ahead = self.builder.mul(n, x.strides[0])
 
+    @classmethod
+    def pointer(cls, context: Any, builder: Any, kind: Any, value: Any) -> Pointer:
+        """Return the pointer to what `fastlogit.kernels.storage.lines` gives."""
+        return Pointer(context, builder, kind, value, contiguous=cls.contiguous)
+
     def ask_for_next(self, k: Any, sweeps: Any) -> None:
         """Let the sweep ask for the next tile as one of ``sweeps``; of many classes the first few ask for all."""
         builder = self.builder

@@ -57,6 +57,36 @@ def tile_rows(storage: Any, K: int) -> int:
     raise _for_kernels("tile_rows")
 
 
+def lines(storage: Any, start: int, n: int) -> Any:
+    """Return what a view finds the lines of a tile of dense X by: by default the matrix ``storage.X`` itself."""
+    raise _for_kernels("lines")
+
+
+def n_features(storage: Any) -> int:
+    """Return the number of columns of dense X."""
+    raise _for_kernels("n_features")
+
+
+def _has_matrix(storage: Any) -> bool:
+    return "X" in getattr(storage, "fields", ())
+
+
+@overload(lines, jit_options=TILE_OPTIONS)
+def _lines(storage: Any, start: Any, n: Any) -> Any:
+    def matrix(storage: Any, start: Any, n: Any) -> Any:
+        return storage.X
+
+    return matrix if _has_matrix(storage) else None
+
+
+@overload(n_features, jit_options=TILE_OPTIONS)
+def _n_features(storage: Any) -> Any:
+    def of_matrix(storage: Any) -> Any:
+        return storage.X.shape[1]
+
+    return of_matrix if _has_matrix(storage) else None
+
+
 def as_rows(A: Any) -> Any:
     """Return ``A`` of shape (n,) seen as (1, n), or ``A`` of two dimensions itself, in compiled code."""
     raise _for_kernels("as_rows")

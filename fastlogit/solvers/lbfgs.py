@@ -13,7 +13,7 @@ import numpy as np
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.preconditioner import kronecker
-from fastlogit.solvers.solution import Record, Solution, Status, solver
+from fastlogit.solvers.solution import Record, Solution, Status, better_start, solver
 
 _MEMORY = 20
 #: Down to this relative gap float32 data are computed in float32 (their gradients are added up in float64).
@@ -117,7 +117,7 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Solution:
         dtype = smaller.source.dtype
         on_sample = record.on_sample(smaller)
         end, _, _ = descend(smaller, smaller.at(x, dtype), Pairs(kronecker(smaller, x)), on_sample, dtype=dtype)
-        x = end.x
+        x = better_start(objective, x0, end.x)
     pairs, dtype = Pairs(kronecker(smaller or objective, x)), objective.source.dtype
     point, gap, stop = descend(
         objective, objective.at(x, dtype), pairs, record, until=max(_ROUGH_TOL, record.tol), dtype=dtype

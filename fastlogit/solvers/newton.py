@@ -16,7 +16,7 @@ from fastlogit.solvers.certificates import Factor
 from fastlogit.solvers.lbfgs import Pairs, descend
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.separation import is_separating
-from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, solver
+from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start, solver
 
 #: Up to this many parameters the Hessian is computed at every read.
 EVERY_READ = 320
@@ -205,7 +205,7 @@ def _stepped(point: Point, model: _Model) -> Point:
 
 
 def _start(objective: Objective, x0: Array, record: Record) -> tuple[Array, Callable[[Array], Array] | None]:
-    """Return the minimum over the sample and its inverse Hessian there; ``x0`` and None where there is no sample."""
+    """Return where to start, and the sample's inverse Hessian at its minimum; None where there is no sample."""
     smaller = objective.on_sample()
     if smaller is None:
         return x0, None
@@ -229,4 +229,4 @@ def _start(objective: Objective, x0: Array, record: Record) -> tuple[Array, Call
                 break
             following = smaller.curvature_at(point.x + shortened, dtype)
         point = following
-    return point.x, factor.solve
+    return better_start(objective, x0, point.x), factor.solve

@@ -8,7 +8,7 @@ import numpy as np
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.preconditioner import kronecker
-from fastlogit.solvers.solution import Record, Solution, Status, solver
+from fastlogit.solvers.solution import Record, Solution, Status, better_start, solver
 
 _PRODUCTS = 100
 #: The residual of a step, relative to the gradient, is at most this, and falls with the decrement.
@@ -99,5 +99,6 @@ def newton_cg(objective: Objective, x0: Array, record: Record) -> Solution:
         on_sample = record.on_sample(smaller)
         x = descend(smaller, smaller.at(x), precondition, on_sample)[0].x
         precondition = kronecker(smaller, x)
+        x = better_start(objective, x0, x)
     point, gap, stop = descend(objective, objective.at(x), precondition, record)
     return record.solution(stop or Status.CONVERGED, point, gap, "estimate")

@@ -76,7 +76,7 @@ class Solution:
     gap_kind : str
         "A" or "P", the certificate that gave the bound, or "estimate".
     n_iter, n_passes : int
-        Iterations, and reads of X, all of them included.
+        Steps on the whole of X, and reads of it, all of them included.
     status : Status
         How it ended.
     separated : bool
@@ -119,7 +119,8 @@ class Solution:
         return np.asarray(self.x[-1])
 
 
-Callback = Callable[[Row], Any]
+#: Called with each row of the history and the point.
+Callback = Callable[[Row, NDArray[np.float64]], Any]
 
 
 class Record:
@@ -166,7 +167,7 @@ class Record:
         self.history.append(Row(self.objective.n_passes, point.value, norm, gap, gap_kind, seconds))
         if point.smallest_margin > 0.0 and not np.any(self.objective.strength):
             return Status.SEPARATED
-        if self._callback is not None and self._callback(self.history[-1]):
+        if self._callback is not None and self._callback(self.history[-1], point.x):
             return Status.INTERRUPTED
         if self.is_late:
             return Status.TIME_LIMIT
@@ -192,7 +193,7 @@ class Record:
             grad_norm=float(np.abs(point.grad).max()),
             gap=gap,
             gap_kind=kind,
-            n_iter=len(self.history),
+            n_iter=len(self.history) - (kind != "P"),
             n_passes=self.objective.n_passes,
             status=status,
             separated=status is Status.SEPARATED,
@@ -202,15 +203,24 @@ class Record:
         )
 
 
+def better_start(objective: Objective, x0: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the lower of a given start and the minimum over the sample; one read of X, none where x0 is 0."""
+    if not np.any(x0):
+        return x
+    at_start, at_sample = objective.values_along(x0, x - x0, np.array([0.0, 1.0]))
+    return x if at_sample <= at_start else x0
+
+
 Solver = Callable[..., Solution]
 
 
 def solver(run: Callable[[Objective, NDArray[np.float64], Record], Solution]) -> Solver:
     """Make a solver of a function that minimises and keeps a record: what every solver is called with.
 
-    ``solve(objective, x0, *, tol=1e-8, max_iter=200, callback=None, time_limit=None)``: ``x0`` (n,) is the start where
-    there is no sample (softmax: its classes sum to 0); ``tol`` the relative gap ``(F - F*) / F`` to reach; ``callback``
-    is called with each `Row`, and stops by returning True; ``time_limit`` is in seconds. Ctrl-C returns the best point.
+    ``solve(objective, x0, *, tol=1e-8, max_iter=200, callback=None, time_limit=None)``: ``x0`` (n,) is where it starts,
+    or else at the minimum over the sample where that is lower (softmax: its classes sum to 0); ``tol`` the relative gap
+    ``(F - F*) / F`` to reach; ``callback`` is called with each `Row` and its point, and stops by returning True;
+    ``time_limit`` is in seconds. Ctrl-C returns the best point.
     """
 
     @wraps(run)

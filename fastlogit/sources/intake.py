@@ -1,28 +1,45 @@
-"""From what people have to what kernels read: the only place that looks at the types of X, y, weights and offset.
+"""From a matrix as people have it to what kernels read: the only place that looks at the types of X.
 
-Nothing is copied that can be read as it lies. What must be converted whole is listed in :func:`as_storage`.
+Nothing is copied that can be read as it lies; :func:`as_storage` lists what cannot.
 """
 
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastlogit.kernels.columns import Columns
 from fastlogit.kernels.jit import read_only
-from fastlogit.kernels.losses import Logistic, Loss, Softmax
-from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.rows import Rows
-from fastlogit.sources.memory import MemorySource
+from fastlogit.kernels.table import Column, Table
+
+Storage = Rows | Columns | Table
 
 
-def _as_array(name: str, values: Any) -> NDArray[Any]:
-    """Return ``values`` as an array of real numbers or booleans."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        hint = "take the real part" if array.dtype.kind == "c" else "encode it as numbers first"
-        raise TypeError(f"{name} has dtype {array.dtype}, which is not a real number: {hint}")
-    return array
+def named(column: int, names: Sequence[str] | None) -> str:
+    """Return how messages call a column: its number, and its name where there is one."""
+    return str(column) if names is None else f"{column} ({names[column]!r})"
+
+
+def not_finite(value: float, row: int, column: int, names: Sequence[str] | None) -> ValueError:
+    """Return the error of an element of X that is NaN or infinite."""
+    what = "NaN" if np.isnan(value) else "infinity"
+    return ValueError(
+        f"Input X contains {what}. It is in row {row}, column {named(column, names)}: drop or impute it, fastlogit "
+        "needs finite values"
+    )
+
+
+def names_of(X: Any) -> list[str] | None:
+    """Return the names of a frame's columns; None where X has none."""
+    if not _is_pandas(X) and not _is_arrow(X):
+        return None
+    columns = getattr(X, "column_names", None) or getattr(X, "columns", None)
+    if columns is None and hasattr(X, "schema"):
+        columns = X.schema.names
+    return None if columns is None else [str(name) for name in columns]
 
 
 def computing_dtype(stored: np.dtype[Any]) -> np.dtype[Any]:
@@ -30,211 +47,187 @@ def computing_dtype(stored: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if np.can_cast(stored, np.float32) else np.float64)
 
 
-def as_storage(X: ArrayLike, name: str = "X") -> tuple[Rows | Columns, np.dtype[Any]]:
+def as_storage(X: Any, name: str = "X") -> tuple[Storage, np.dtype[Any]]:
     """Return the storage of a matrix and the type that its margins are computed in.
 
-    float32, float64, all integers and booleans are read as they lie and widened in registers, in C and F order, with
-    any distance between rows (or columns), read-only or not. Converted whole, at the cost of a second array, are:
-    float16 (to float32), long double (to float64, rounded), other byte orders, and matrices with neither adjacent
-    columns nor adjacent rows, such as ``X[::2, ::2]``.
+    Read as they lie, with any strides, read-only or memory-mapped: NumPy arrays of float16, float32, float64, integers
+    and booleans in either byte order; pandas, polars and Arrow frames of such columns, in any number of pieces (Arrow's
+    own and polars' through pyarrow); CPU tensors of any library that speaks DLPack (PyTorch). Where rows or columns are
+    adjacent, they are read in place and widened in registers; else a tile at a time is cast.
+
+    Converted whole, at the cost of a second array, are: nested lists, long double (to float64, rounded) and Python
+    objects that are numbers (to float64), in a frame those columns alone.
 
     Parameters
     ----------
-    X : array_like (n_samples, n_features)
+    X : array_like or frame (n_samples, n_features)
         The matrix.
     name : str
         What error messages call it.
 
     Raises
     ------
+    ModuleNotFoundError
+        If an Arrow frame needs pyarrow.
     TypeError
-        If the elements are not real numbers.
+        If elements are not numbers.
     ValueError
-        If X is not a matrix, or has no rows or no columns.
+        If X is complex, is not a matrix, has no rows or no columns, or misses a value.
     """
-    array = _as_array(name, X)
+    if hasattr(X, "tocsr") or hasattr(X, "todense"):
+        raise TypeError(
+            f"{name} is sparse ({type(X).__name__}), and fastlogit reads dense data: {name}.toarray() makes them so"
+        )
+    if _is_pandas(X):
+        return _of_columns([_pandas_column(X, j, name) for j in range(X.shape[1])], X.shape, name)
+    if _is_arrow(X):
+        return _of_columns(_arrow_columns(X, name), None, name)
+    array = as_numbers(name, X)
     if array.ndim != 2:
-        raise ValueError(f"{name} has {array.ndim} dimensions {array.shape}, but (n_samples, n_features) is needed")
-    if 0 in array.shape:
-        what = "rows" if array.shape[0] == 0 else "columns"
-        raise ValueError(f"{name} has no {what}: its shape is {array.shape}")
-    if array.dtype == np.bool_:
-        array = array.view(np.uint8)
-    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
-        array = array.astype(np.float32 if array.dtype.itemsize == 2 else np.float64)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    itemsize = array.dtype.itemsize
-    dtype = computing_dtype(array.dtype)
-    if array.shape[1] == 1 or array.strides[1] == itemsize:
-        return Rows(read_only(array)), dtype
-    if array.shape[0] == 1 or array.strides[0] == itemsize:
-        return Columns(read_only(array)), dtype
-    return Rows(read_only(np.ascontiguousarray(array))), dtype
+        raise ValueError(
+            f"{name} has {array.ndim} dimensions {array.shape}, but (n_samples, n_features) is needed. Reshape your "
+            "data: X.reshape(-1, 1) is one column, X.reshape(1, -1) one row"
+        )
+    _check_shape(array.shape, name)
+    dtype, itemsize = computing_dtype(array.dtype), array.dtype.itemsize
+    if array.dtype.isnative and array.dtype != np.float16:
+        if array.shape[1] == 1 or array.strides[1] == itemsize:
+            return Rows(read_only(array)), dtype
+        if array.shape[0] == 1 or array.strides[0] == itemsize:
+            return Columns(read_only(array)), dtype
+    return Table.of([Column.of(column) for column in array.T], dtype), dtype
 
 
-def _first(condition: NDArray[np.bool_]) -> int:
-    return int(np.flatnonzero(condition)[0])
+def _check_shape(shape: tuple[int, ...], name: str) -> None:
+    if 0 in shape:
+        what = "sample" if shape[0] == 0 else "feature"
+        raise ValueError(f"{name} has 0 {what}(s) (shape={shape}) while a minimum of 1 is required.")
 
 
-def _check_rows(name: str, array: NDArray[Any], n_samples: int) -> None:
-    if array.shape[0] != n_samples:
-        raise ValueError(f"{name} has {array.shape[0]} rows, but X has {n_samples}: one for each row is needed")
-
-
-def _check_finite(name: str, array: NDArray[Any]) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
-        bad = ~np.isfinite(array)
-        if bad.any():
-            row = int(np.argwhere(bad)[0][0])
-            raise ValueError(f"{name} has {'NaN' if np.isnan(array[row]).any() else 'infinity'} in row {row}")
-
-
-def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, name: str = "Y") -> NDArray[Any]:
-    """Return class codes in the smallest unsigned type that holds them; booleans as they lie.
-
-    Parameters
-    ----------
-    labels : array_like (n_samples,)
-        Booleans, or whole numbers 0, 1, ... of any integer type.
-    n_samples : int
-        The rows of X.
-    n_classes : int, optional
-        Codes must be below it; by default the largest code decides.
-    name : str
-        What error messages call the labels.
-
-    Raises
-    ------
-    TypeError
-        If labels are neither booleans nor integers.
-    ValueError
-        If their number is wrong, a code is out of range, or there is one class only.
-    """
-    array = np.asarray(labels)
-    if array.ndim != 1:
-        raise ValueError(f"{name} has {array.ndim} dimensions {array.shape}, but (n_samples,) is needed")
-    _check_rows(name, array, n_samples)
-    if array.dtype.kind not in "biu":
-        raise TypeError(f"{name} has dtype {array.dtype}: class codes 0, 1, ... are needed as integers or booleans")
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or (n_classes is not None and high >= n_classes):
-        row = _first(array < 0) if low < 0 else _first(array >= n_classes)
-        limit = "" if n_classes is None else f" to {n_classes - 1}"
-        raise ValueError(f"{name} has {array[row]} in row {row}, but class codes go from 0{limit}")
-    if low == high:
-        raise ValueError(f"{name} has one class only ({low}): at least two are needed")
-    if array.dtype == np.bool_:
-        return read_only(np.ascontiguousarray(array).view(np.uint8))
-    smallest = next(t for t in (np.uint8, np.uint16, np.uint32) if high <= np.iinfo(t).max)
-    return read_only(np.ascontiguousarray(array, dtype=smallest))
-
-
-def _as_soft(y: NDArray[Any], n_samples: int) -> NDArray[Any]:
-    _check_rows("y", y, n_samples)
-    if y.shape[1] < 2:
-        raise ValueError(f"y has shape {y.shape}, but probabilities of at least two classes are needed")
-    _check_finite("y", y)
-    soft = _as_float("y", y)
-    total = soft.sum(axis=1, dtype=np.float64)
-    bad = (np.abs(total - 1.0) > 1e-5) | (soft < 0).any(axis=1)
-    if bad.any():
-        row = _first(bad)
-        raise ValueError(f"y has {soft[row]} in row {row}: probabilities must be at least 0 and sum to 1")
-    return read_only(soft)
-
-
-def _as_float(name: str, values: Any) -> NDArray[Any]:
-    """Return an array of float32 or float64 as it lies; others become float64."""
-    array = _as_array(name, values)
-    native = array.dtype.kind == "f" and array.dtype.itemsize in (4, 8) and array.dtype.isnative
-    return np.ascontiguousarray(array, dtype=array.dtype if native else np.float64)
-
-
-def _as_weight(values: ArrayLike | None, n_samples: int) -> NDArray[Any]:
-    if values is None:
-        return read_only(np.empty(0))
-    weight = _as_float("sample_weight", values)
-    if weight.ndim != 1:
-        raise ValueError(f"sample_weight has {weight.ndim} dimensions {weight.shape}, but (n_samples,) is needed")
-    _check_rows("sample_weight", weight, n_samples)
-    _check_finite("sample_weight", weight)
-    if weight.min() < 0:
-        row = _first(weight < 0)
-        raise ValueError(f"sample_weight has {weight[row]} in row {row}: weights must be at least 0")
-    if weight.max() == 0:
-        raise ValueError("sample_weight is 0 in every row: at least one row must count")
-    return read_only(weight)
-
-
-def _as_offset(values: ArrayLike | None, n_samples: int, K: int) -> NDArray[Any]:
-    if values is None:
-        return read_only(np.empty((0, 0)))
-    offset = _as_float("offset", values)
-    if offset.ndim == 1:
-        offset = offset.reshape(-1, 1)
-    if offset.ndim != 2 or offset.shape[1] != K:
-        raise ValueError(f"offset has shape {offset.shape}, but ({n_samples}, {K}) is needed")
-    _check_rows("offset", offset, n_samples)
-    _check_finite("offset", offset)
-    return read_only(offset)
-
-
-def memory_source(
-    X: ArrayLike,
-    y: ArrayLike,
-    sample_weight: ArrayLike | None = None,
-    class_weight: ArrayLike | None = None,
-    offset: ArrayLike | None = None,
-    *,
-    loss: Loss | None = None,
-    rows_per_part: int | None = None,
-) -> MemorySource:
-    """Return the source of rows in memory, nothing copied that can be read as it lies.
-
-    Parameters
-    ----------
-    X : array_like (n_samples, n_features)
-        See :func:`as_storage`.
-    y : array_like (n_samples,) or (n_samples, n_classes)
-        Class codes, or probabilities.
-    sample_weight : array_like (n_samples,), optional
-        Not negative; float32 and float64 are read as they lie.
-    class_weight : array_like (n_classes,), optional
-        Multiplies the weights of a class; with class codes only.
-    offset : array_like (n_samples,) or (n_samples, K), optional
-        Added to the margins.
-    loss : Loss, optional
-        By default `Logistic` for two classes, `Softmax` for more.
-    rows_per_part : int, optional
-        See `MemorySource`.
+def as_numbers(name: str, values: Any) -> NDArray[Any]:
+    """Return ``values`` as an array of real numbers, booleans as bytes.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument, what it has, and what is needed.
+        If they are not numbers, or are complex.
     """
-    storage, dtype = as_storage(X)
-    n_samples = storage.shape[0]
-    labels = np.asarray(y)
-    if labels.ndim == 2:
-        codes = _as_soft(labels, n_samples)
-        n_classes = codes.shape[1]
-    else:
-        codes = as_codes(labels, n_samples, None if loss is None else loss.n_classes, "y")
-        n_classes = int(codes.max()) + 1
-    if loss is None:
-        loss = Logistic() if n_classes == 2 else Softmax(n_classes)
-    factors = np.empty(0) if class_weight is None else np.array(class_weight, np.float64)
-    if class_weight is not None:
-        if labels.ndim == 2:
-            raise ValueError(
-                "class_weight needs class codes, but y has probabilities: put the weights in sample_weight"
-            )
-        if factors.shape != (loss.n_classes,):
-            raise ValueError(f"class_weight has shape {factors.shape}, but ({loss.n_classes},) is needed")
-        if not (np.isfinite(factors).all() and (factors >= 0).all() and (factors > 0).any()):
-            raise ValueError(f"class_weight is {factors}: weights must be finite, at least 0, and not all 0")
-    K = 1 if loss.n_classes == 2 else loss.n_classes
-    targets = Targets(codes, _as_weight(sample_weight, n_samples), read_only(factors), _as_offset(offset, n_samples, K))
-    return MemorySource(storage, targets, loss, dtype, rows_per_part)
+    array = _as_array(name, values)
+    kind = array.dtype.kind
+    if kind == "c":
+        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}; take the real part")
+    if kind == "b":
+        return array.view(np.uint8)
+    if kind == "O":
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name} has dtype object, and not all of it are numbers: {error}") from error
+    if kind not in "iuf":
+        raise TypeError(f"{name} has dtype {array.dtype}, which is not a real number: encode it as numbers first")
+    return array if kind != "f" or array.dtype.itemsize <= 8 else array.astype(np.float64)
+
+
+def _as_array(name: str, values: Any) -> NDArray[Any]:
+    """Return ``values`` as an array; of tensors their own memory."""
+    if isinstance(values, np.ndarray) or not hasattr(values, "__dlpack__"):
+        return np.asarray(values)
+    try:
+        return np.from_dlpack(values)
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise TypeError(
+            f"{name} is a {type(values).__name__} that NumPy cannot read in place ({error}): move it to the CPU, "
+            "detach it, and make it float32 or float64"
+        ) from error
+
+
+def _of_columns(columns: list[Column], shape: tuple[int, int] | None, name: str) -> tuple[Storage, np.dtype[Any]]:
+    """Return the storage of a frame's columns: a matrix where they lie like one."""
+    n_samples = sum(rows for _, rows in columns[0].pieces) if columns else (shape or (0, 0))[0]
+    _check_shape((n_samples, len(columns)), name)
+    dtype = computing_dtype(np.result_type(*{column.dtype for column in columns}, np.uint8))
+    matrix = _as_matrix(columns, n_samples)
+    if matrix is not None:
+        return as_storage(matrix)
+    return Table.of(columns, dtype), dtype
+
+
+def _as_matrix(columns: list[Column], n_samples: int) -> NDArray[Any] | None:
+    """Return columns of one type, in one piece each and at equal distances, as the matrix that they are in memory."""
+    first = columns[0]
+    if any(
+        len(c.pieces) != 1 or (c.kind, c.stride) != (first.kind, first.stride) or not isinstance(c.owner, np.ndarray)
+        for c in columns
+    ):
+        return None
+    addresses = np.array([column.pieces[0][0] for column in columns])
+    steps = np.unique(np.diff(addresses))
+    base = first.owner.base  # pandas keeps columns of one type in one block: its memory outlives the view
+    if len(steps) > 1 or (len(columns) > 1 and base is None) or any(c.owner.base is not base for c in columns):
+        return None
+    step = int(steps[0]) if len(steps) else first.owner.itemsize
+    return np.lib.stride_tricks.as_strided(first.owner, (n_samples, len(columns)), (first.stride, step))
+
+
+def _is_pandas(X: Any) -> bool:
+    return hasattr(X, "iloc") and hasattr(X, "dtypes") and hasattr(X, "columns")
+
+
+def _pandas_column(X: Any, j: int, name: str) -> Column:
+    series = X.iloc[:, j]
+    what = f"{name} column {named(j, names_of(X))}"
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return Column.of(as_numbers(what, series.to_numpy()))
+    if hasattr(dtype, "pyarrow_dtype"):
+        return _arrow_column(series.array.__arrow_array__(), what)
+    kind = getattr(dtype, "numpy_dtype", None)  # of a masked array; others are categories, texts, times
+    if not isinstance(kind, np.dtype) or kind.kind not in "biuf":
+        raise TypeError(f"{what} has dtype {dtype}, which is not a real number: encode it as numbers first")
+    missing = np.asarray(series.isna())
+    if missing.any():
+        raise _missing(what, int(missing.argmax()))
+    return Column.of(as_numbers(what, series.array.to_numpy(dtype=kind, copy=False)))
+
+
+def _missing(what: str, row: int) -> ValueError:
+    return ValueError(f"{what} has a missing value (null, NaN) in row {row}: drop or impute it")
+
+
+def _is_arrow(X: Any) -> bool:
+    return hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__")
+
+
+def _pyarrow() -> Any:
+    try:
+        return import_module("pyarrow")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("Arrow frames are read through pyarrow: pip install 'fastlogit[arrow]'") from error
+
+
+def _arrow_columns(X: Any, name: str) -> list[Column]:
+    table = _pyarrow().table(X)
+    names = table.column_names
+    return [_arrow_column(column, f"{name} column {named(j, names)}") for j, column in enumerate(table.columns)]
+
+
+def _arrow_column(column: Any, what: str) -> Column:
+    """Return where an Arrow array, or chunked array, of numbers or booleans lies."""
+    pa = _pyarrow()
+    kind, chunks = column.type, getattr(column, "chunks", [column])
+    bits = pa.types.is_boolean(kind)
+    if not (bits or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise TypeError(f"{what} has type {kind}, which is not a real number: encode or cast it first")
+    first = 0
+    for chunk in chunks:
+        if chunk.null_count:
+            raise _missing(what, first + int(np.asarray(chunk.is_null()).argmax()))
+        first += len(chunk)
+    dtype = None if bits else np.dtype(kind.to_pandas_dtype())
+    width = 1 if dtype is None else dtype.itemsize
+    pieces = [
+        (chunk.buffers()[1].address * (8 if bits else 1) + chunk.offset * width, len(chunk))
+        for chunk in chunks
+        if len(chunk)
+    ]
+    return Column("bits" if dtype is None else dtype.str[1:], width, pieces, column)

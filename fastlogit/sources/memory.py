@@ -1,5 +1,6 @@
 """Rows that lie in memory."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from fastlogit.kernels.losses import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic,
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.storage import pack, pack_coefficients
 from fastlogit.prediction import decision_function, parts, predict_proba
+from fastlogit.sources.intake import named, not_finite
 from fastlogit.sources.protocol import CurvatureSums, Moments, PassSums, add_up, n_margins
 
-_NONE = np.empty((0, 0))
+_NONE = read_only(np.empty((0, 0)))
+_BLOCK = 1 << 16
 _SHIFT_ROWS = 256
 _ROUGH_ROWS = 4096
 # A row lies far out from 8 times the mean square of standardised rows on: Gaussian rows never do, one in eight at most.
@@ -62,15 +65,24 @@ class MemorySource:
         float32 or float64: what margins are computed in.
     rows_per_part : int, optional
         Rows of a part; by default a size that the shape alone decides.
+    feature_names : sequence of str, optional
+        What messages call the columns.
     """
 
     def __init__(
-        self, storage: Any, targets: Targets, loss: Loss, dtype: Any, rows_per_part: int | None = None
+        self,
+        storage: Any,
+        targets: Targets,
+        loss: Loss,
+        dtype: Any,
+        rows_per_part: int | None = None,
+        feature_names: Sequence[str] | None = None,
     ) -> None:
         self.storage, self.targets, self.loss, self.dtype = storage, targets, loss, np.dtype(dtype)
         self.n_samples, self.n_features = storage.shape
         self.n_classes = loss.n_classes
-        self.largest_share = 1.0
+        self.largest_share, self.feature_names = 1.0, feature_names
+        self.row_bytes = self.n_features * storage.dtype.itemsize
         self._parts = parts(storage, n_margins(self.n_classes), rows_per_part)
 
     def moments(self) -> Moments:
@@ -103,21 +115,22 @@ class MemorySource:
             return Moments(n_samples, weight, shift + step / weight, np.maximum(squares - step**2 / weight, 0.0))
 
     def _raise_not_finite(self, moments: Moments) -> None:
-        zero = np.zeros(self.n_features)
+        zero, none = np.zeros(self.n_features), read_only(np.empty(0))
+        unweighted = MemorySource(
+            self.storage, self.targets._replace(weight=none, class_weight=none), self.loss, self.dtype
+        )
         for first, last in self._parts:
             # a product with 0 is NaN where an element is not finite
             W = np.zeros((self.n_features + 1, 1))
             products = decision_function(self.storage, W, zero, np.float64, rows=(first, last))
             for row in (first + np.flatnonzero(np.isnan(products[:, 0]))).tolist():
-                values = self._shifted_moments(row, row + 1, zero).mean
+                values = unweighted._shifted_moments(row, row + 1, zero).mean
                 for column in np.flatnonzero(~np.isfinite(values)).tolist():
-                    what = "NaN" if np.isnan(values[column]) else "infinity"
-                    raise ValueError(
-                        f"X has {what} in row {row}, column {column}: drop or impute it, fastlogit needs finite values"
-                    )
+                    raise not_finite(values[column], row, column, self.feature_names)
         column = int(np.flatnonzero(~np.isfinite(moments.squares))[0])
         raise ValueError(
-            f"X has values in column {column} whose squares overflow float64 (about 1e154 and more): rescale the column"
+            f"X has values in column {named(column, self.feature_names)} whose squares overflow float64 (about 1e154 "
+            "and more): rescale the column"
         )
 
     def survey(self, n: int, seed: int) -> tuple[Moments, "MemorySource"]:
@@ -161,15 +174,17 @@ class MemorySource:
         rate = np.minimum(1.0, np.maximum(n / self.n_samples, n / (2 * strata) / np.maximum(total, 1)))
         limits = np.minimum(rate * 2.0**64, 2.0**64 - 2048.0).astype(np.uint64)
         drawn = np.concatenate([self._draw(limits, seed, first, last) for first, last in self._parts])
-        drawn = np.setdiff1d(drawn, far, assume_unique=True)
+        drawn = np.setdiff1d(drawn, far, assume_unique=True) if len(far) else drawn
         rest = total - np.bincount(class_of[far], minlength=strata)
         share = rest / np.maximum(np.bincount(class_of[drawn], minlength=strata), 1)
-        rows = np.concatenate([far, drawn])
-        weight = np.concatenate([np.ones(len(far)), share[class_of[drawn]]])
+        rows = np.concatenate([far, drawn]) if len(far) else drawn
+        weight = share[class_of[rows]]
+        if len(far):
+            weight[: len(far)] = 1.0
+            order = np.argsort(rows)
+            rows, weight = rows[order], weight[order]
         if self.targets.weight.size:
             weight *= self.targets.weight[rows]
-        order = np.argsort(rows)
-        rows, weight = rows[order], weight[order]
         offset = self.targets.offset[rows] if self.targets.offset.size else self.targets.offset
         targets = Targets(*(read_only(a) for a in (y[rows], weight, self.targets.class_weight, offset)))
         sample = MemorySource(self.storage.take(rows), targets, self.loss, self.dtype)
@@ -319,25 +334,28 @@ class MemorySource:
     def mean_curvature(
         self, W: NDArray[np.float64], center: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `fastlogit.sources.protocol.Source.mean_curvature`. Memory: the probabilities of all rows.
+        """See `fastlogit.sources.protocol.Source.mean_curvature`.
 
-        The Gram matrix is four times the Hessian of the logistic loss at 0, of whatever labels.
+        The Gram matrix is four times the Hessian of the logistic loss at 0, where labels do not matter.
         """
-        weight = self._row_weights()
-        unlabelled = Targets(*(read_only(a) for a in (np.zeros(self.n_samples, np.uint8), weight, np.empty(0), _NONE)))
-        plain = MemorySource(self.storage, unlabelled, Logistic(), self.dtype)
         zero, ones = np.zeros((self.n_features + 1, 1)), np.ones(self.n_features)
-        gram = 4.0 * plain.grad_hess(zero, center, ones, self.dtype).hess[0]
-        P = predict_proba(self.storage, self.loss, W, center, self.dtype, self.targets.offset).astype(np.float64)
-        P = P[:, -n_margins(self.n_classes) :]
-        weighted = P * weight[:, None]
-        return gram, (np.diag(weighted.sum(axis=0)) - P.T @ weighted) / weight.sum()
+        K = n_margins(self.n_classes)
+        curvature, total = np.zeros((K, K)), 0.0
+        for first in range(0, self.n_samples, _BLOCK):
+            rows = first, min(first + _BLOCK, self.n_samples)
+            weight = self._row_weights(*rows)
+            P = predict_proba(self.storage, self.loss, W, center, self.dtype, self.targets.offset, rows)[:, -K:]
+            weighted = P * weight[:, None]
+            curvature += np.diag(weighted.sum(axis=0)) - P.T @ weighted
+            total += weight.sum()
+        plain = MemorySource(self.storage, self.targets._replace(offset=_NONE), Logistic(), self.dtype)
+        return 4.0 * plain.grad_hess(zero, center, ones, self.dtype).hess[0], curvature / total
 
-    def _row_weights(self) -> NDArray[np.float64]:
+    def _row_weights(self, first: int, last: int) -> NDArray[np.float64]:
         """Return sample weights times class weights."""
-        targets, weight = self.targets, np.ones(self.n_samples)
+        targets, weight = self.targets, np.ones(last - first)
         if targets.weight.size:
-            weight *= targets.weight
+            weight *= targets.weight[first:last]
         if targets.class_weight.size:
-            weight *= targets.class_weight[targets.y]
+            weight *= targets.class_weight[targets.y[first:last]]
         return weight

@@ -19,6 +19,7 @@ rows sum to 1.
 alone, not on threads; parts are added in row order. So results are bitwise equal for any number of threads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -147,6 +148,9 @@ class Source(Protocol):
     loss: Loss
     largest_share: float
     """Of a sample: the most rows of the whole that one of its rows stands for; else 1."""
+    row_bytes: int
+    """Of a row of X as stored."""
+    feature_names: Sequence[str] | None
 
     def moments(self) -> Moments:
         """Return the moments of the columns; one read of X.

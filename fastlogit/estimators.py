@@ -1,0 +1,464 @@
+"""`LogisticRegression`: scikit-learn's conventions on fastlogit's solvers. Only here scikit-learn is imported."""
+
+import warnings
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, Self
+
+import numpy as np
+import sklearn.exceptions
+import sklearn.linear_model
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_expit, log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils import compute_class_weight
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastlogit.exceptions import ConvergenceWarning, SeparationWarning
+from fastlogit.fit import complaint_of, minimise
+from fastlogit.kernels.jit import threads
+from fastlogit.kernels.losses import Logistic, Loss, Softmax
+from fastlogit.labels import encoded, is_soft
+from fastlogit.prediction import decision_function, parts, predict_proba
+from fastlogit.progress import shown
+from fastlogit.solvers.solution import Row
+from fastlogit.sources.intake import as_storage, names_of, not_finite
+from fastlogit.sources.memory import MemorySource
+from fastlogit.sources.protocol import n_margins
+from fastlogit.sources.targets import as_offset, check_classes, targets_of
+
+_CALLER = 3  # the frame that a warning is about: `fit` is called through a decorator
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before scikit-learn 1.9
+    _CALLER = 2
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """In the place of scikit-learn's callbacks, which the installed version does not have."""
+
+    def with_callbacks(method: Any) -> Any:
+        """Return the method as it is."""
+        return method
+
+
+class _ConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
+    """fastlogit's warning, that scikit-learn's filters know too."""
+
+
+class _SeparationWarning(SeparationWarning, sklearn.exceptions.ConvergenceWarning):
+    """fastlogit's warning, that scikit-learn's filters know too."""
+
+
+_WARNINGS = {ConvergenceWarning: _ConvergenceWarning, SeparationWarning: _SeparationWarning}
+_BLOCK = 1 << 18
+
+
+class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+    """Logistic regression for two classes, softmax for more, to a certified optimum.
+
+    Minimises ``sum_i s_i loss_i + (1 / C) (1/2 ||w||^2)``, intercepts unpenalised: scikit-learn's objective divided by
+    C, with the same minimum. The answer does not depend on the columns' scales, nor, in its bits, on the threads.
+
+    Parameters
+    ----------
+    C : float
+        Inverse strength of the penalty; infinity for none.
+    fit_intercept : bool
+        Whether there are intercepts.
+    standardize : bool
+        Penalise the coefficients of standardised columns instead of the data's own. ``coef_`` is in the data's units in
+        either case.
+    class_weight : dict or "balanced", optional
+        Multiplies the rows' weights, by class; "balanced" is ``sum of weights / (n_classes * sum of the class's)``.
+    solver : {"auto", "newton", "lbfgs", "newton-cg"}
+        See `fastlogit.solve`.
+    tol : float
+        The relative gap ``(F - F*) / F`` to reach, for every solver.
+    max_iter : int
+        Steps at most.
+    warm_start : bool
+        Begin at the last fit's coefficients.
+    n_threads : int, optional
+        Threads of the kernels, for fitting and predicting; all by default.
+    memory_limit : int, optional
+        Bytes that a fit may hold beside X. It takes the solver and sample that fit, or raises MemoryError.
+    time_limit : float, optional
+        Seconds, after which the best point so far is taken.
+    random_state : int
+        Seeds the sample that the solver starts on.
+    verbose : bool
+        Show a bar with reads of X, objective, gap and remaining time (extra ``cli``). What it shows is always logged to
+        ``logging.getLogger("fastlogit")``.
+
+    Attributes
+    ----------
+    coef_ : ndarray (1 or n_classes, n_features)
+        Coefficients of the data's own units.
+    intercept_ : ndarray (1 or n_classes,)
+        Intercepts.
+    classes_ : ndarray (n_classes,)
+        The labels, sorted; of probabilities ``0, 1, ...``.
+    n_iter_ : ndarray (1,)
+        Steps on the whole of X.
+    n_features_in_, feature_names_in_ : int, ndarray
+        As in scikit-learn.
+    objective_ : float
+        F at ``coef_``.
+    gap_ : float
+        How far above its minimum it is at most.
+    gap_kind_ : str
+        Which bound says so ("A", "P"), or "estimate".
+    converged_ : bool
+        Whether the gap is within ``tol``.
+    status_ : str
+        How the fit ended, in a sentence.
+    n_passes_ : int
+        Reads of X.
+    separated_ : bool
+        Whether the classes are separated, wholly or but for rows on the boundary.
+    history_ : dict of ndarray
+        ``n_passes``, ``objective``, ``grad_norm``, ``gap``, ``gap_kind`` and ``seconds`` of each step: what
+        ``pandas.DataFrame`` takes.
+
+    Notes
+    -----
+    X is read where it lies and is not copied: see `fastlogit.sources.intake.as_storage`.
+    """
+
+    def __init__(
+        self,
+        *,
+        C: float = 1.0,
+        fit_intercept: bool = True,
+        standardize: bool = False,
+        class_weight: Mapping[Any, float] | str | None = None,
+        solver: str = "auto",
+        tol: float = 1e-8,
+        max_iter: int = 200,
+        warm_start: bool = False,
+        n_threads: int | None = None,
+        memory_limit: int | None = None,
+        time_limit: float | None = None,
+        random_state: int = 0,
+        verbose: bool = False,
+    ) -> None:
+        self.C = C
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.class_weight = class_weight
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.n_threads = n_threads
+        self.memory_limit = memory_limit
+        self.time_limit = time_limit
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+        coef_init: ArrayLike | None = None,
+        intercept_init: ArrayLike | None = None,
+    ) -> Self:
+        """Fit to rows X and labels y.
+
+        Parameters
+        ----------
+        X : array_like or frame (n_samples, n_features)
+            The rows, read where they lie.
+        y : array_like (n_samples,) or (n_samples, n_classes)
+            Labels of any kind, or the classes' probabilities in each row.
+        sample_weight : array_like (n_samples,), optional
+            Not negative: 0 leaves a row out, 2 is a row twice.
+        offset : array_like (n_samples,) or (n_samples, n_classes), optional
+            Added to the margins.
+        coef_init, intercept_init : array_like, optional
+            Where to begin, of the shapes of ``coef_`` and ``intercept_``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        MemoryError, TypeError, ValueError
+            Naming the argument, row and column, what is there, and what is needed. The model then is as it was.
+
+        Warns
+        -----
+        fastlogit.ConvergenceWarning, fastlogit.SeparationWarning
+            As `fastlogit.solve`; both are scikit-learn's ``ConvergenceWarning`` too.
+        """
+        fitted = copy(self)  # `self` changes at once, and only where all went well
+        fitted.__dict__.pop("feature_names_in_", None)
+        validate_data(fitted, X, y, skip_check_array=True)
+        source, classes = self._source(X, y, sample_weight, offset)
+        context = _Callbacks(self, fitted, X, y, sample_weight)
+        with shown(self.verbose, self.tol) as show:
+
+            def callback(row: Row, W: NDArray[np.float64]) -> bool:
+                show(row)
+                return context.step(W, classes)
+
+            solution, objective = minimise(
+                source,
+                C=self.C,
+                fit_intercept=self.fit_intercept,
+                standardize=self.standardize,
+                solver=self.solver,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                time_limit=self.time_limit,
+                n_threads=self.n_threads,
+                memory_limit=self.memory_limit,
+                random_state=self.random_state,
+                start=self._start(classes, source.n_features, coef_init, intercept_init),
+                callback=callback,
+            )
+        context.end(solution.x, classes)
+        rows = solution.history
+        fitted.__dict__.update(
+            _attributes(solution.x, classes),
+            n_iter_=np.array([max(min(1, self.max_iter), solution.n_iter)], np.int32),
+            objective_=solution.value,
+            gap_=solution.gap,
+            gap_kind_=solution.gap_kind,
+            converged_=solution.converged,
+            status_=solution.status.value,
+            n_passes_=solution.n_passes,
+            separated_=solution.separated or solution.quasi_separated,
+            history_={
+                name: np.array([getattr(row, field) for row in rows])
+                for name, field in zip(_HISTORY, Row.__dataclass_fields__, strict=True)
+            },
+            _center=objective.scaling.center,
+        )
+        self.__dict__.update(fitted.__dict__)
+        if not hasattr(fitted, "feature_names_in_"):
+            self.__dict__.pop("feature_names_in_", None)
+        complaint = complaint_of(solution, objective)
+        if complaint is not None:
+            warnings.warn(complaint[0], _WARNINGS[complaint[1]], stacklevel=_CALLER)
+        return self
+
+    def _source(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> tuple[MemorySource, NDArray[Any]]:
+        """Return the rows as a source, and the classes."""
+        storage, dtype = as_storage(X)
+        n_samples = storage.shape[0]
+        if is_soft(y):
+            codes = np.asarray(y)
+            classes = np.arange(codes.shape[1])
+        else:
+            classes, codes = encoded(y, n_samples)
+        loss: Loss = Logistic() if len(classes) == 2 else Softmax(len(classes))
+        factors = None if self.class_weight is None else self._class_factors(codes, classes, sample_weight)
+        targets = targets_of(codes, n_samples, loss, sample_weight, factors, offset)
+        check_classes(targets)
+        return MemorySource(storage, targets, loss, dtype, feature_names=names_of(X)), classes
+
+    def _class_factors(self, codes: NDArray[Any], classes: NDArray[Any], sample_weight: Any) -> NDArray[np.float64]:
+        if self.class_weight == "balanced" and codes.ndim == 1:
+            totals = np.zeros(len(classes))
+            weight = None if sample_weight is None else np.asarray(sample_weight)
+            for first in range(0, len(codes), _BLOCK):
+                rows = slice(first, first + _BLOCK)
+                totals += np.bincount(codes[rows], None if weight is None else weight[rows], len(classes))
+            present = np.where(totals > 0.0, totals, np.inf)
+            return np.asarray(totals.sum() / (len(classes) * present))
+        if isinstance(self.class_weight, Mapping):
+            return np.asarray(compute_class_weight(dict(self.class_weight), classes=classes, y=classes))
+        raise ValueError(f"class_weight={self.class_weight!r}, but a dict, 'balanced' or None is needed")
+
+    def _start(
+        self, classes: NDArray[Any], n_features: int, coef_init: Any, intercept_init: Any
+    ) -> NDArray[np.float64] | None:
+        """Return where to begin, of the shape of W; None for the solver's own choice."""
+        K = n_margins(len(classes))
+        if coef_init is None and intercept_init is None:
+            if not (self.warm_start and hasattr(self, "coef_")):
+                return None
+            coef, intercept = self.coef_, self.intercept_
+            if coef.shape != (K, n_features):
+                raise ValueError(
+                    f"warm_start: the last fit's coef_ has shape {coef.shape}, but ({K}, {n_features}) is needed; "
+                    "set warm_start=False or fit a new estimator"
+                )
+        else:
+            coef = np.zeros((K, n_features)) if coef_init is None else np.asarray(coef_init, np.float64)
+            intercept = np.zeros(K) if intercept_init is None else np.asarray(intercept_init, np.float64)
+        if coef.shape == (n_features,) and K == 1:
+            coef = coef[None, :]
+        for name, array, shape in (
+            ("coef_init", coef, (K, n_features)),
+            ("intercept_init", np.atleast_1d(intercept), (K,)),
+        ):
+            if array.shape != shape:
+                raise ValueError(f"{name} has shape {array.shape}, but {shape} is needed")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} has NaN or infinity")
+        if not self.fit_intercept and np.any(intercept):
+            raise ValueError("intercept_init is not 0, but fit_intercept=False holds intercepts at 0")
+        return np.vstack([coef.T, np.atleast_1d(intercept)])
+
+    def decision_function(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the margins ``X @ coef_.T + intercept_ + offset``: (n_samples,) for two classes, else (n, n_classes).
+
+        Computed in float32 where X is float32 or narrower, else in float64. Raises ValueError where X has NaN or
+        infinity. ``offset`` (n_samples,) or (n_samples, n_classes) is added.
+        """
+        rows = _Rows(self, X, offset)
+        Z = rows.margins()
+        return Z[:, 0] if Z.shape[1] == 1 else Z
+
+    def predict(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the likeliest class of each row (n_samples,); parameters as in `decision_function`."""
+        rows = _Rows(self, X, offset)
+        n = rows.storage.shape[0]
+        codes = np.empty(n, np.min_scalar_type(len(self.classes_)))
+        for first in range(0, n, _BLOCK):
+            last = min(first + _BLOCK, n)
+            Z = rows.margins((first, last))
+            codes[first:last] = Z[:, 0] > 0.0 if Z.shape[1] == 1 else Z.argmax(axis=1)
+        return np.asarray(self.classes_[codes])
+
+    def predict_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the classes' probabilities (n_samples, n_classes); parameters as in `decision_function`."""
+        return _Rows(self, X, offset).probabilities()
+
+    def predict_log_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the logarithms of the probabilities, finite where those themselves would be 0.
+
+        Parameters as in `decision_function`.
+        """
+        Z = _Rows(self, X, offset).margins()
+        if Z.shape[1] == 1:
+            return np.asarray(log_expit(np.concatenate([-Z, Z], axis=1)))
+        return np.asarray(log_softmax(Z, axis=1))
+
+    def score(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, offset: ArrayLike | None = None
+    ) -> float:
+        """Return the share of rows, by weight, whose label is the likeliest class."""
+        return float(accuracy_score(y, self.predict(X, offset=offset), sample_weight=sample_weight))
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted scikit-learn estimator that predicts the same, for whatever reads those (ONNX, PMML, SHAP).
+
+        Its parameters are those that both have; an offset is not part of it.
+        """
+        check_is_fitted(self)
+        twin = sklearn.linear_model.LogisticRegression(
+            C=self.C,
+            fit_intercept=self.fit_intercept,
+            class_weight=self.class_weight,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            warm_start=self.warm_start,
+        )
+        for name in ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(twin, name, copy(getattr(self, name)))
+        return twin
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell whether there are coefficients."""
+        return hasattr(self, "coef_")
+
+
+_HISTORY = ("n_passes", "objective", "grad_norm", "gap", "gap_kind", "seconds")
+
+
+def _attributes(W: NDArray[np.float64], classes: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return what a model predicts by."""
+    return {"coef_": np.ascontiguousarray(W[:-1].T), "intercept_": W[-1].copy(), "classes_": classes}
+
+
+class _Rows:
+    """Rows that a fitted model is asked about."""
+
+    def __init__(self, model: LogisticRegression, X: Any, offset: Any) -> None:
+        check_is_fitted(model)
+        self.storage, self._dtype = as_storage(X)
+        validate_data(model, X, reset=False, skip_check_array=True)
+        if self.storage.shape[1] != model.n_features_in_:
+            raise ValueError(
+                f"X has {self.storage.shape[1]} features, but {type(model).__name__} is expecting "
+                f"{model.n_features_in_} features as input"
+            )
+        self._names, self._n_threads, self._n_classes = names_of(X), model.n_threads, len(model.classes_)
+        coef = np.asarray(model.coef_, np.float64)
+        center = getattr(model, "_center", np.zeros(coef.shape[1])).astype(self._dtype).astype(np.float64)
+        self._at = np.vstack([coef.T, model.intercept_ + coef @ center]), center, self._dtype
+        self._offset = as_offset(offset, self.storage.shape[0], coef.shape[0])
+
+    def margins(self, rows: tuple[int, int] | None = None) -> NDArray[Any]:
+        """Return the margins (rows, K)."""
+        with threads(self._n_threads):
+            Z = decision_function(self.storage, *self._at, self._offset, rows)
+        first = 0 if rows is None else rows[0]
+        self._check(~np.isfinite(Z), first)
+        return Z
+
+    def probabilities(self) -> NDArray[Any]:
+        """Return the probabilities (rows, n_classes)."""
+        loss: Loss = Logistic() if self._n_classes == 2 else Softmax(self._n_classes)
+        with threads(self._n_threads):
+            P = predict_proba(self.storage, loss, *self._at, self._offset)
+        for first, last in parts(self.storage, self._n_classes):
+            self._check(~(P[first:last] > 0.0), first)  # what infinity leaves; rare else
+        return P
+
+    def _check(self, suspicious: NDArray[np.bool_], first: int) -> None:
+        """Raise where X is not finite in a row of which an element is ``suspicious``."""
+        if not suspicious.any():
+            return
+        rows = first + np.flatnonzero(suspicious.any(axis=1))
+        for start in range(0, len(rows), 4096):
+            some = rows[start : start + 4096]
+            values = self.storage.take(some).X
+            bad = ~np.isfinite(values)
+            if bad.any():
+                row, column = np.argwhere(bad)[0].tolist()
+                raise not_finite(values[row, column], int(some[row]), column, self._names)
+
+
+class _Callbacks:
+    """scikit-learn's callbacks during one fit, where there are any."""
+
+    def __init__(self, model: Any, fitted: Any, X: Any, y: Any, sample_weight: Any) -> None:
+        self._context = None
+        if not getattr(model, "_skl_callbacks", None):
+            return
+        self._model, self._fitted = model, fitted
+        self._data: dict[str, Any] = dict(X=X, y=y)
+        if sample_weight is not None:
+            self._data["metadata"] = {"sample_weight": sample_weight}
+        self._context = model._init_callback_context(max_subtasks=None)
+        self._context.call_on_fit_task_begin(estimator=model, **self._data)
+
+    def _end(self, context: Any, W: NDArray[np.float64], classes: NDArray[Any]) -> bool:
+        attributes = {**_attributes(W, classes), "n_features_in_": self._fitted.n_features_in_}
+        return bool(
+            context.call_on_fit_task_end(estimator=self._model, **self._data, reconstruction_attributes=attributes)
+        )
+
+    def step(self, W: NDArray[np.float64], classes: NDArray[Any]) -> bool:
+        """Report a step; return whether to stop."""
+        if self._context is None:
+            return False
+        task = self._context.subcontext(task_name="step")
+        task.call_on_fit_task_begin(estimator=self._model, **self._data)
+        return self._end(task, W, classes)
+
+    def end(self, W: NDArray[np.float64], classes: NDArray[Any]) -> None:
+        """Report the end of the fit."""
+        if self._context is not None:
+            self._end(self._context, W, classes)

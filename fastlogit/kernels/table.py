@@ -1,0 +1,371 @@
+"""Table: columns that lie anywhere, of several types, in several pieces: data frames and Arrow tables as they are.
+
+A column of the table's own type whose elements are adjacent is read in place. Others, and tiles that reach over the end
+of a piece, are cast a tile at a time. The kernels are those of `fastlogit.kernels.columns`, whose lines are then found
+by address.
+"""
+
+from collections.abc import Sequence
+from ctypes import c_char
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+from numpy.typing import NDArray
+
+from fastlogit.kernels import storage as protocol
+from fastlogit.kernels.columns import TILE_BYTES, Columns, ColumnView
+from fastlogit.kernels.dense import dot, outer, register
+from fastlogit.kernels.driver import call
+from fastlogit.kernels.jit import TILE_OPTIONS, address_of_function, read_only, tile
+from fastlogit.kernels.pointer import I8, Pointer, choose, i64
+from fastlogit.kernels.simd import Lanes
+
+_NATIVE = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+#: The types of columns, by number from 1 on, those with ">" in the other byte order; then come single bits. Number 0:
+#: the table's own type, adjacent.
+KINDS = (*_NATIVE, *(f">{kind}" for kind in _NATIVE if not kind.endswith("1")))
+BITS = len(KINDS) + 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where a column lies.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`, or "bits".
+    stride : int
+        Bytes, of bits 1 bit, from element to element.
+    pieces : sequence of (int, int)
+        Address, of bits counted in bits, and number of rows of each piece, in order.
+    owner : object
+        What keeps the memory.
+    """
+
+    kind: str
+    stride: int
+    pieces: Sequence[tuple[int, int]]
+    owner: Any
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> "Column":
+        """Return where an array (n,) of numbers lies."""
+        kind = values.dtype.str[1:] if values.dtype.isnative else ">" + values.dtype.str[1:]
+        return cls(kind, values.strides[0], [(values.ctypes.data, len(values))], values)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What its elements are read as."""
+        if self.kind == "bits":
+            return np.dtype(np.uint8)
+        kind = np.dtype(self.kind.lstrip(">"))
+        return kind.newbyteorder() if self.kind.startswith(">") else kind
+
+
+class _Arrays(NamedTuple):
+    """What kernels see.
+
+    ``starts`` (n_pieces + 1,): the first row of each piece, and the number of rows. ``addresses`` (n_pieces,
+    n_features). ``strides`` and ``kinds`` (n_features,). ``like`` (0,): an array of the table's own type. ``caster``:
+    the address of what casts to it.
+    """
+
+    starts: NDArray[np.int64]
+    addresses: NDArray[np.int64]
+    strides: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    like: NDArray[Any]
+    caster: int
+
+
+class Table(_Arrays):
+    """Columns of several types and pieces; `Table.of` makes one."""
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], dtype: Any) -> "Table":
+        """Return the table of columns of equal length, whose own type is ``dtype``, float32 or float64."""
+        ends = [np.cumsum([rows for _, rows in column.pieces]) for column in columns]
+        starts = np.unique(np.concatenate([[0], *ends]))
+        addresses = np.empty((len(starts) - 1, len(columns)), np.int64)
+        for j, (column, end) in enumerate(zip(columns, ends, strict=True)):
+            piece = np.searchsorted(end, starts[:-1], side="right")
+            begin = np.append(0, end)[piece]
+            address = np.array([address for address, _ in column.pieces], np.int64)
+            addresses[:, j] = address[piece] + (starts[:-1] - begin) * column.stride
+        own = np.dtype(dtype)
+        kinds = [
+            0 if column.kind == own.str[1:] and column.stride == own.itemsize
+            else BITS if column.kind == "bits"
+            else 1 + KINDS.index(column.kind)
+            for column in columns
+        ]  # fmt: skip
+        strides = [column.stride for column in columns]
+        arrays = (np.asarray(a, np.int64) for a in (starts, addresses, strides, kinds))
+        table = cls._make([*map(read_only, arrays), read_only(np.empty(0, own)), _caster(own)])
+        table.columns = columns
+        return table
+
+    columns: Sequence[Column]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_samples, n_features)."""
+        return int(self.starts[-1]), len(self.kinds)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The table's own type."""
+        return self.like.dtype
+
+    def take(self, rows: NDArray[np.intp]) -> Columns:
+        """Return a copy of some rows, in ascending order, of the table's own type."""
+        X = np.empty((len(rows), len(self.kinds)), self.dtype, order="F")
+        for column, out in zip(self.columns, X.T, strict=True):
+            begin = 0
+            for address, n in column.pieces:
+                first, last = np.searchsorted(rows, (begin, begin + n))
+                out[first:last] = _values(column, address, n, rows[first:last] - begin)
+                begin += n
+        return Columns(read_only(X))
+
+
+def _values(column: Column, address: int, n: int, rows: NDArray[np.intp]) -> NDArray[Any]:
+    """Return some elements of a piece of ``n`` rows."""
+    if column.kind == "bits":
+        bits = address + rows
+        first = address // 8
+        memory: Any = (c_char * ((address + n + 7) // 8 - first)).from_address(first)
+        stored = np.frombuffer(memory, np.uint8)
+        return np.asarray((stored[bits // 8 - first] >> (bits % 8).astype(np.uint8)) & 1)
+    low = address + min(0, (n - 1) * column.stride)
+    size = abs((n - 1) * column.stride) + column.dtype.itemsize
+    memory = (c_char * size).from_address(low)
+    stored = np.ndarray((n,), column.dtype, memory, address - low, (column.stride,))
+    return np.asarray(stored[rows])
+
+
+def is_table(kind: Any) -> bool:
+    """Tell whether a numba type is `Table`."""
+    return isinstance(kind, types.NamedTuple) and kind.instance_class is Table
+
+
+class Lines(NamedTuple):
+    """The lines of a tile: the address of each, and the memory of those that were cast."""
+
+    bases: NDArray[np.int64]
+    scratch: NDArray[Any]
+
+
+class _Scattered:
+    """`Lines` inside generated code, in the place of a `Pointer` to a matrix."""
+
+    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
+        bases, scratch = kind.types
+        self.bases = Pointer(context, builder, bases, builder.extract_value(value, 0))
+        self.dtype = scratch.dtype
+        self.itemsize = scratch.dtype.bitwidth // 8
+        self.shape = [i64(0), self.bases.shape[0]]
+        self.strides = [i64(self.itemsize), i64(0)]
+
+
+class TableView(ColumnView):
+    """Lines are columns, found by address."""
+
+    x: Any
+
+    @classmethod
+    def pointer(cls, context: Any, builder: Any, kind: Any, value: Any) -> Any:
+        """See `View.pointer`."""
+        return _Scattered(context, builder, kind, value)
+
+    def line(self, line: Any) -> Any:
+        """See `View.line`."""
+        return self.builder.inttoptr(self.x.bases.load(line), I8.as_pointer())
+
+    def prefetch_lines(self, addresses: Sequence[Any]) -> None:
+        """See `View.prefetch_lines`: the next column may lie anywhere."""
+
+
+def _from_half(builder: Any, bits: Any) -> Any:
+    """Return the float32 of a float16's bits, without the instructions that only some processors have."""
+    word, single = ir.IntType(32), ir.FloatType()
+    wide = builder.zext(bits, word)
+    magnitude = builder.shl(builder.and_(wide, ir.Constant(word, 0x7FFF)), ir.Constant(word, 13))
+    finite = builder.fmul(builder.bitcast(magnitude, single), ir.Constant(single, 2.0**112))
+    endless = builder.bitcast(builder.or_(magnitude, ir.Constant(word, 0x7F800000)), single)
+    is_finite = builder.icmp_unsigned("<", magnitude, ir.Constant(word, 0x1F << 23))
+    value = builder.bitcast(builder.select(is_finite, finite, endless), word)
+    sign = builder.shl(builder.and_(wide, ir.Constant(word, 0x8000)), ir.Constant(word, 16))
+    return builder.bitcast(builder.or_(value, sign), single)
+
+
+def _element(builder: Any, address: Any, kind: str, scalar: Any) -> Any:
+    """Return a number of one of `KINDS`, as the real type ``scalar``."""
+    size = 8 * int(kind[-1])
+    bits = builder.load(builder.bitcast(address, ir.IntType(size).as_pointer()), align=1)
+    if kind.startswith(">"):
+        bits = builder.bswap(bits)
+    letter = kind.lstrip(">")[0]
+    if letter in "iu":
+        return (builder.sitofp if letter == "i" else builder.uitofp)(bits, scalar)
+    real = {16: ir.HalfType(), 32: ir.FloatType(), 64: ir.DoubleType()}[size]
+    value = _from_half(builder, bits) if size == 16 else builder.bitcast(bits, real)
+    if value.type == scalar:
+        return value
+    return (builder.fptrunc if size == 64 else builder.fpext)(value, scalar)
+
+
+def _caster_to(real: Any) -> Any:
+    """Return an intrinsic ``f(code, address, stride, n, to)`` that writes n elements of a column as reals at ``to``.
+
+    Up to a whole vector more is written.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code, address, stride, n, to = args
+        lanes = Lanes(context, builder, real)
+        size = real.bitwidth // 8
+        target = builder.inttoptr(to, I8.as_pointer())
+
+        def place(r: Any) -> Any:
+            return builder.gep(target, [builder.mul(r, i64(size))])
+
+        def put(value: Any, r: Any) -> None:
+            builder.store(value, builder.bitcast(place(r), lanes.scalar.as_pointer()), align=1)
+
+        def bits() -> None:
+            with lanes.loop(i64(0), n) as r:
+                bit = builder.add(address, r)
+                byte = builder.load(builder.inttoptr(builder.ashr(bit, i64(3)), I8.as_pointer()))
+                shifted = builder.lshr(byte, builder.trunc(builder.and_(bit, i64(7)), I8))
+                put(builder.uitofp(builder.and_(shifted, ir.Constant(I8, 1)), lanes.scalar), r)
+
+        def apart(kind: str) -> None:
+            base = builder.inttoptr(address, I8.as_pointer())
+            with lanes.loop(i64(0), n) as r:
+                put(_element(builder, builder.gep(base, [builder.mul(r, stride)]), kind, lanes.scalar), r)
+
+        def adjacent(kind: str) -> None:
+            base, stored = builder.inttoptr(address, I8.as_pointer()), getattr(types, np.dtype(kind).name)
+            for r, mask in lanes.vectors(n):
+                value = lanes.load(builder.gep(base, [builder.mul(r, i64(int(kind[-1])))]), stored, mask)
+                lanes.store(value, place(r))
+
+        def emit(option: int) -> None:
+            if option == BITS:
+                bits()
+                return
+            kind = KINDS[option - 1] if option else f"f{size}"
+            if kind.startswith((">", "f2")):
+                apart(kind)
+                return
+            with builder.if_else(builder.icmp_signed("==", stride, i64(int(kind[-1])))) as (together, strided):
+                with together:
+                    adjacent(kind)
+                with strided:
+                    apart(kind)
+
+        choose(builder, code, range(BITS + 1), emit)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def cast(typingctx: Any, code: Any, address: Any, stride: Any, n: Any, to: Any) -> Any:
+        return types.void(*_CAST_TYPES), codegen
+
+    return cast
+
+
+_CAST_TYPES = (types.int64,) * 5
+_to_float32, _to_float64 = _caster_to(types.float32), _caster_to(types.float64)
+
+
+def _cast_to_float32(code: int, address: int, stride: int, n: int, to: int) -> None:
+    _to_float32(code, address, stride, n, to)
+
+
+def _cast_to_float64(code: int, address: int, stride: int, n: int, to: int) -> None:
+    _to_float64(code, address, stride, n, to)
+
+
+@cache
+def _caster(dtype: np.dtype[Any]) -> int:
+    """Return the address of what casts to ``dtype``.
+
+    Its 22 kinds of columns, compiled into each kernel, would double their compile time: 4 to 8 s.
+    """
+    return address_of_function(_cast_to_float32 if dtype == np.float32 else _cast_to_float64, _CAST_TYPES)
+
+
+@intrinsic
+def _cast(typingctx: Any, caster: Any, code: Any, address: Any, stride: Any, n: Any, to: Any) -> Any:
+    """Call a caster by its address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        call(context, builder, args[0], _CAST_TYPES, args[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, *_CAST_TYPES), codegen
+
+
+@tile
+def _lines_of(storage: Any, start: int, n: int) -> Any:
+    starts, kinds, itemsize = storage.starts, storage.kinds, storage.like.itemsize
+    piece = np.searchsorted(starts, start, "right") - 1
+    is_within = start + n <= starts[piece + 1]
+    n_cast = 0
+    for j in range(kinds.size):
+        n_cast += 0 if is_within and kinds[j] == 0 else 1
+    scratch = np.empty((n_cast, (n + 63) // 32 * 32), storage.like.dtype)
+    bases = np.empty(kinds.size, np.int64)
+    line = 0
+    for j in range(kinds.size):
+        if is_within and kinds[j] == 0:
+            bases[j] = storage.addresses[piece, j] + (start - starts[piece]) * itemsize
+            continue
+        base = np.int64(scratch.ctypes.data) + line * scratch.strides[0]
+        done, p = 0, piece
+        while done < n:
+            row = start + done - starts[p]
+            count = min(n - done, starts[p + 1] - starts[p] - row)
+            address = storage.addresses[p, j] + row * storage.strides[j]
+            to = base + done * itemsize
+            _cast(storage.caster, kinds[j], address, storage.strides[j], count, to)
+            done += count
+            p += 1
+        bases[j] = base
+        line += 1
+    return Lines(bases, scratch)
+
+
+@overload(protocol.lines, jit_options=TILE_OPTIONS)
+def _lines(storage: Any, start: Any, n: Any) -> Any:
+    def impl(storage: Any, start: Any, n: Any) -> Any:
+        return _lines_of(storage, start, n)
+
+    return impl if is_table(storage) else None
+
+
+@overload(protocol.n_features, jit_options=TILE_OPTIONS)
+def _n_features(storage: Any) -> Any:
+    def impl(storage: Any) -> Any:
+        return storage.kinds.size
+
+    return impl if is_table(storage) else None
+
+
+@overload(protocol.tile_rows, jit_options=TILE_OPTIONS)
+def _tile_rows(storage: Any, K: Any) -> Any:
+    def impl(storage: Any, K: Any) -> Any:
+        row_bytes = storage.kinds.size * storage.like.itemsize
+        return min(1024, max(128, TILE_BYTES // max(row_bytes, 1) // 64 * 64))
+
+    return impl if is_table(storage) else None
+
+
+register(is_table, TableView, margins=outer, accumulate=dot)

@@ -1,0 +1,181 @@
+"""From labels of any kind to class codes in their smallest type, a block at a time.
+
+Nothing of their length but the codes is made.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.multiclass import check_classification_targets
+
+from fastlogit.kernels.jit import read_only
+
+_BLOCK = 1 << 20
+# Whole numbers that lie closer together are counted in a table; others are sorted.
+_TABLE = 1 << 20
+
+
+def _shape(y: Any) -> tuple[int, ...]:
+    return tuple(y.shape) if hasattr(y, "shape") else np.asarray(y).shape
+
+
+def is_soft(y: Any) -> bool:
+    """Tell whether labels are a matrix of more than one column: probabilities."""
+    shape = _shape(y)
+    return len(shape) == 2 and shape[1] > 1
+
+
+def encoded(y: Any, n_samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the classes, sorted, and each row's code in the smallest unsigned type.
+
+    Parameters
+    ----------
+    y : array_like (n_samples,) or (n_samples, 1)
+        Booleans, integers, whole floats, texts or categories, as an array, list, or series of pandas, polars or Arrow.
+    n_samples : int
+        The rows of X.
+
+    Raises
+    ------
+    ValueError
+        If the number of labels is not that of rows, a label is missing, labels are continuous, or are of one class.
+
+    Notes
+    -----
+    Two reads of y. Booleans, and bytes 0, 1, ... of which none is left out, are their own codes.
+    """
+    labels = _Labels(y)
+    if labels.n != n_samples:
+        raise ValueError(f"y has {labels.n} rows, but X has {n_samples}: Found input variables with inconsistent "
+                         f"numbers of samples: [{n_samples}, {labels.n}]")  # fmt: skip
+    classes = labels.classes()
+    if len(classes) < 2:
+        raise ValueError(f"y has one class only ({classes[0]!r}): at least two classes are needed")
+    return classes, labels.codes(classes)
+
+
+class _Labels:
+    """Labels, a block at a time."""
+
+    def __init__(self, y: Any) -> None:
+        self._categories: NDArray[Any] | None = None
+        if getattr(getattr(y, "dtype", None), "name", "") == "category" and hasattr(y, "cat"):
+            self._categories, y = np.asarray(y.cat.categories), y.cat.codes
+        if not (isinstance(y, np.ndarray) or hasattr(y, "iloc") or hasattr(y, "__arrow_c_stream__")):
+            y = np.asarray(y)
+        shape = _shape(y)
+        if len(shape) == 2 and shape[1] == 1:
+            warnings.warn(
+                "A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
+                "(n_samples,), for example using ravel().",
+                DataConversionWarning,
+                stacklevel=5,
+            )
+            y = np.asarray(y)[:, 0]
+        elif len(shape) != 1:
+            raise ValueError(f"y should be a 1d array, or (n_samples, n_classes) probabilities; its shape is {shape}")
+        self._y, self.n = y, shape[0]
+
+    def _blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        rows = getattr(self._y, "iloc", self._y)
+        for first in range(0, self.n, _BLOCK):
+            part = slice(first, min(first + _BLOCK, self.n))
+            yield part, np.asarray(rows[part])
+
+    def classes(self) -> NDArray[Any]:
+        """Return the labels that occur, sorted."""
+        found: NDArray[Any] | None = None
+        for part, block in self._blocks():
+            new = _distinct(block, part.start)
+            found = new if found is None else _sorted(np.concatenate([found, new]))
+        if found is None:
+            raise ValueError("y has no rows")
+        if self._categories is None:
+            return found
+        if found[0] < 0:
+            raise ValueError("Input y contains NaN: a category is missing")
+        return _sorted(self._categories[found])
+
+    def codes(self, classes: NDArray[Any]) -> NDArray[Any]:
+        """Return each row's place among ``classes``."""
+        K, y = len(classes), self._y
+        if isinstance(y, np.ndarray) and y.dtype in (np.bool_, np.uint8) and np.array_equal(classes, range(K)):
+            return read_only(np.ascontiguousarray(y).view(np.uint8))
+        kind = next(t for t in (np.uint8, np.uint16, np.uint32) if K - 1 <= np.iinfo(t).max)
+        codes = np.empty(self.n, kind)
+        if self._categories is not None:
+            order = {value: code for code, value in enumerate(classes.tolist())}
+            places = np.array([order.get(value, 0) for value in self._categories.tolist()], kind)
+        for part, block in self._blocks():
+            codes[part] = _places(block, classes) if self._categories is None else places[block]
+        return read_only(codes)
+
+
+def _span(block: NDArray[Any]) -> tuple[int, int]:
+    return int(block.min()), int(block.max())
+
+
+def _above(whole: NDArray[Any], low: int) -> NDArray[Any]:
+    """Return by how much whole numbers are above ``low``, which none is below, where their own type may not hold it."""
+    return np.asarray(whole - whole.dtype.type(low) if whole.dtype.itemsize == 8 else whole.astype(np.int64) - low)
+
+
+def _distinct(block: NDArray[Any], first: int) -> NDArray[Any]:
+    """Return the labels that occur in a block whose first row is row ``first``, sorted."""
+    kind = block.dtype.kind
+    if kind == "c":
+        raise ValueError("Complex data not supported: y is complex")
+    if kind in "iu":
+        low, high = _span(block)
+        if high - low < _TABLE:
+            seen = np.zeros(high - low + 1, np.bool_)
+            seen[_above(block, low)] = True
+            return np.asarray(np.flatnonzero(seen).astype(block.dtype) + block.dtype.type(low))
+    if kind in "fO":
+        missing = np.isfinite(block) if kind == "f" else (block == block) & (block != np.array(None))
+        missing = ~np.asarray(missing, np.bool_)
+        if missing.any():
+            row = int(missing.argmax())
+            what = "infinity" if kind == "f" and np.isinf(block[row]) else "NaN"
+            raise ValueError(f"Input y contains {what}, in row {first + row}: a label is needed")
+    if kind in "fOUSV":
+        with warnings.catch_warnings():
+            if first:  # what scikit-learn finds odd in few labels, it would find odd in each last block
+                warnings.simplefilter("ignore")
+            try:
+                check_classification_targets(block)
+            except TypeError as error:
+                raise _mixed(error) from error
+    return _sorted(block)
+
+
+def _sorted(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return distinct labels in order; texts by hashing, which takes a tenth of sorting's time."""
+    if labels.dtype.kind not in "OUS":
+        return np.unique(labels)
+    try:
+        return np.array(sorted(set(labels.tolist())), labels.dtype)
+    except TypeError as error:
+        raise _mixed(error) from error
+
+
+def _mixed(error: TypeError) -> ValueError:
+    return ValueError(f"y mixes labels that cannot be put in order: {error}")
+
+
+def _places(block: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
+    """Return where each label of a block stands among the classes."""
+    if block.dtype.kind in "OUS":
+        place = {value: code for code, value in enumerate(classes.tolist())}
+        return np.fromiter(map(place.__getitem__, block.tolist()), np.int64, len(block))
+    if block.dtype.kind in "iu":
+        low, high = int(classes[0]), int(classes[-1])
+        if high - low < _TABLE:
+            table = np.zeros(high - low + 1, np.min_scalar_type(len(classes)))
+            table[_above(classes, low)] = np.arange(len(classes))
+            return np.asarray(table[_above(block, low)])
+    return np.searchsorted(classes, block)

@@ -1,0 +1,217 @@
+"""From labels, weights and offsets as people have them to what kernels read: as they lie wherever that can be."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastlogit.kernels.jit import read_only
+from fastlogit.kernels.losses import Logistic, Loss, Softmax
+from fastlogit.kernels.passes import Targets
+from fastlogit.sources.intake import as_numbers, as_storage, names_of
+from fastlogit.sources.memory import MemorySource
+from fastlogit.sources.protocol import n_margins
+
+_BLOCK = 1 << 20
+
+
+def _first(condition: NDArray[np.bool_]) -> int:
+    return int(np.flatnonzero(condition)[0])
+
+
+def _check_rows(name: str, array: NDArray[Any], n_samples: int) -> None:
+    if array.shape[0] != n_samples:
+        raise ValueError(f"{name} has {array.shape[0]} rows, but X has {n_samples}: one for each row is needed")
+
+
+def _check_finite(name: str, array: NDArray[Any]) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
+        bad = ~np.isfinite(array)
+        if bad.any():
+            row = int(np.argwhere(bad)[0][0])
+            raise ValueError(f"{name} has {'NaN' if np.isnan(array[row]).any() else 'infinity'} in row {row}")
+
+
+def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, name: str = "Y") -> NDArray[Any]:
+    """Return class codes in the smallest unsigned type that holds them; booleans as they lie.
+
+    Parameters
+    ----------
+    labels : array_like (n_samples,)
+        Booleans, or whole numbers 0, 1, ... of any integer type.
+    n_samples : int
+        The rows of X.
+    n_classes : int, optional
+        Codes must be below it; by default the largest code decides.
+    name : str
+        What error messages call the labels.
+
+    Raises
+    ------
+    TypeError
+        If labels are neither booleans nor integers.
+    ValueError
+        If their number is wrong, a code is out of range, or there is one class only.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise ValueError(f"{name} has {array.ndim} dimensions {array.shape}, but (n_samples,) is needed")
+    _check_rows(name, array, n_samples)
+    if array.dtype.kind not in "biu":
+        raise TypeError(f"{name} has dtype {array.dtype}: class codes 0, 1, ... are needed as integers or booleans")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or (n_classes is not None and high >= n_classes):
+        row = _first(array < 0) if low < 0 else _first(array >= n_classes)
+        limit = "" if n_classes is None else f" to {n_classes - 1}"
+        raise ValueError(f"{name} has {array[row]} in row {row}, but class codes go from 0{limit}")
+    if low == high:
+        raise ValueError(f"{name} has one class only ({low}): at least two are needed")
+    if array.dtype == np.bool_:
+        return read_only(np.ascontiguousarray(array).view(np.uint8))
+    smallest = next(t for t in (np.uint8, np.uint16, np.uint32) if high <= np.iinfo(t).max)
+    return read_only(np.ascontiguousarray(array, dtype=smallest))
+
+
+def _as_soft(y: NDArray[Any], n_samples: int) -> NDArray[Any]:
+    _check_rows("y", y, n_samples)
+    if y.shape[1] < 2:
+        raise ValueError(f"y has shape {y.shape}, but probabilities of at least two classes are needed")
+    _check_finite("y", y)
+    soft = _as_float("y", y)
+    total = soft.sum(axis=1, dtype=np.float64)
+    bad = (np.abs(total - 1.0) > 1e-5) | (soft < 0).any(axis=1)
+    if bad.any():
+        row = _first(bad)
+        raise ValueError(f"y has {soft[row]} in row {row}: probabilities must be at least 0 and sum to 1")
+    return read_only(soft)
+
+
+def _as_float(name: str, values: Any) -> NDArray[Any]:
+    """Return an array of float32 or float64 as it lies; others become float64."""
+    array = as_numbers(name, values)
+    native = array.dtype.kind == "f" and array.dtype.itemsize in (4, 8) and array.dtype.isnative
+    return np.ascontiguousarray(array, dtype=array.dtype if native else np.float64)
+
+
+def _as_weight(values: ArrayLike | None, n_samples: int) -> NDArray[Any]:
+    if values is None:
+        return read_only(np.empty(0))
+    weight = _as_float("sample_weight", values)
+    if weight.ndim != 1:
+        raise ValueError(f"sample_weight has {weight.ndim} dimensions {weight.shape}, but (n_samples,) is needed")
+    _check_rows("sample_weight", weight, n_samples)
+    _check_finite("sample_weight", weight)
+    if weight.min() < 0:
+        row = _first(weight < 0)
+        raise ValueError(f"sample_weight has {weight[row]} in row {row}: weights must be at least 0")
+    if weight.max() == 0:
+        raise ValueError("sample_weight is zero in every row: at least one row must count")
+    return read_only(weight)
+
+
+def as_offset(values: ArrayLike | None, n_samples: int, K: int) -> NDArray[Any]:
+    """Return what is added to the margins, (n_samples, K), empty where there is nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no such array of finite numbers.
+    """
+    if values is None:
+        return read_only(np.empty((0, 0)))
+    offset = _as_float("offset", values)
+    if offset.ndim == 1:
+        offset = offset.reshape(-1, 1)
+    if offset.ndim != 2 or offset.shape[1] != K:
+        raise ValueError(f"offset has shape {offset.shape}, but ({n_samples}, {K}) is needed")
+    _check_rows("offset", offset, n_samples)
+    _check_finite("offset", offset)
+    return read_only(offset)
+
+
+def memory_source(
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    *,
+    loss: Loss | None = None,
+    rows_per_part: int | None = None,
+) -> MemorySource:
+    """Return the source of rows in memory, nothing copied that can be read as it lies.
+
+    Parameters
+    ----------
+    X : array_like (n_samples, n_features)
+        See :func:`as_storage`.
+    y : array_like (n_samples,) or (n_samples, n_classes)
+        Class codes, or probabilities.
+    sample_weight : array_like (n_samples,), optional
+        Not negative; float32 and float64 are read as they lie.
+    class_weight : array_like (n_classes,), optional
+        Multiplies the weights of a class; with class codes only.
+    offset : array_like (n_samples,) or (n_samples, K), optional
+        Added to the margins.
+    loss : Loss, optional
+        By default `Logistic` for two classes, `Softmax` for more.
+    rows_per_part : int, optional
+        See `MemorySource`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what it has, and what is needed.
+    """
+    storage, dtype = as_storage(X)
+    n_samples = storage.shape[0]
+    labels = np.asarray(y)
+    if labels.ndim == 2:
+        n_classes = labels.shape[1]
+    else:
+        labels = as_codes(labels, n_samples, None if loss is None else loss.n_classes, "y")
+        n_classes = int(labels.max()) + 1
+    if loss is None:
+        loss = Logistic() if n_classes == 2 else Softmax(n_classes)
+    targets = targets_of(labels, n_samples, loss, sample_weight, class_weight, offset)
+    return MemorySource(storage, targets, loss, dtype, rows_per_part, names_of(X))
+
+
+def targets_of(
+    y: NDArray[Any],
+    n_samples: int,
+    loss: Loss,
+    sample_weight: ArrayLike | None,
+    class_weight: ArrayLike | None,
+    offset: ArrayLike | None,
+) -> Targets:
+    """Return what the rows come with, from codes as `as_codes` gives them or probabilities as people have them.
+
+    Parameters and errors as in `memory_source`.
+    """
+    factors = np.empty(0) if class_weight is None else np.array(class_weight, np.float64)
+    codes = _as_soft(y, n_samples) if y.ndim == 2 else y
+    if class_weight is not None:
+        if y.ndim == 2:
+            raise ValueError(
+                "class_weight needs one class a row, but y has probabilities: put the weights in sample_weight"
+            )
+        if factors.shape != (loss.n_classes,):
+            raise ValueError(f"class_weight has shape {factors.shape}, but ({loss.n_classes},) is needed")
+        if not (np.isfinite(factors).all() and (factors >= 0).all() and (factors > 0).any()):
+            raise ValueError(f"class_weight is {factors}: weights must be finite, at least 0, and not all 0")
+    offsets = as_offset(offset, n_samples, n_margins(loss.n_classes))
+    return Targets(codes, _as_weight(sample_weight, n_samples), read_only(factors), offsets)
+
+
+def check_classes(targets: Targets) -> None:
+    """Raise ValueError where all rows of positive weight are of one class."""
+    codes, weight = targets.y, targets.weight
+    if codes.ndim == 2 or not weight.size or weight.min() > 0.0:
+        return
+    kept = codes[int(weight.argmax())]
+    for first in range(0, len(codes), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        if (weight[rows][codes[rows] != kept] > 0.0).any():
+            return
+    raise ValueError("y has one class only among rows of positive sample_weight: at least two classes are needed")

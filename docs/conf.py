@@ -1,10 +1,10 @@
 """How the site is built: ``python -m sphinx -W docs docs/_build``."""
 
-from importlib.metadata import version
+from importlib import metadata
 
 project = "fastlogit"
 author = "The fastlogit developers"
-release = version("fastlogit")
+release = version = metadata.version("fastlogit")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_gallery.gen_gallery"]
 exclude_patterns = ["_build", "**/README.*"]
 html_theme = "pydata_sphinx_theme"

@@ -11,6 +11,7 @@ import sklearn.linear_model
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.metrics import accuracy_score
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -26,20 +27,9 @@ from fastlogit.solvers.solution import Row
 from fastlogit.sources.intake import as_storage, names_of, not_finite
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.protocol import n_margins
-from fastlogit.sources.targets import as_offset, check_classes, targets_of
+from fastlogit.sources.targets import as_offset, as_soft, as_weight, check_classes, targets_of
 
 _CALLER = 3  # the frame that a warning is about: `fit` is called through a decorator
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # before scikit-learn 1.9
-    _CALLER = 2
-
-    class CallbackSupportMixin:  # type: ignore[no-redef]
-        """In the place of scikit-learn's callbacks, which the installed version does not have."""
-
-    def with_callbacks(method: Any) -> Any:
-        """Return the method as it is."""
-        return method
 
 
 class _ConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
@@ -254,23 +244,28 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         storage, dtype = as_storage(X)
         n_samples = storage.shape[0]
         if is_soft(y):
-            codes = np.asarray(y)
+            codes = as_soft(y, n_samples)
             classes = np.arange(codes.shape[1])
         else:
             classes, codes = encoded(y, n_samples)
         loss: Loss = Logistic() if len(classes) == 2 else Softmax(len(classes))
-        factors = None if self.class_weight is None else self._class_factors(codes, classes, sample_weight)
-        targets = targets_of(codes, n_samples, loss, sample_weight, factors, offset)
+        weight = as_weight(sample_weight, n_samples)
+        factors = None if self.class_weight is None else self._class_factors(codes, classes, weight)
+        targets = targets_of(codes, loss, weight, factors, as_offset(offset, n_samples, n_margins(len(classes))))
         check_classes(targets)
         return MemorySource(storage, targets, loss, dtype, feature_names=names_of(X)), classes
 
-    def _class_factors(self, codes: NDArray[Any], classes: NDArray[Any], sample_weight: Any) -> NDArray[np.float64]:
-        if self.class_weight == "balanced" and codes.ndim == 1:
+    def _class_factors(
+        self, codes: NDArray[Any], classes: NDArray[Any], sample_weight: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        if codes.ndim == 2:
+            return np.empty(0)  # `targets_of` refuses class weights of probabilities
+        if self.class_weight == "balanced":
             totals = np.zeros(len(classes))
-            weight = None if sample_weight is None else np.asarray(sample_weight)
             for first in range(0, len(codes), _BLOCK):
                 rows = slice(first, first + _BLOCK)
-                totals += np.bincount(codes[rows], None if weight is None else weight[rows], len(classes))
+                weight = sample_weight[rows] if sample_weight.size else None
+                totals += np.bincount(codes[rows], weight, len(classes))
             present = np.where(totals > 0.0, totals, np.inf)
             return np.asarray(totals.sum() / (len(classes) * present))
         if isinstance(self.class_weight, Mapping):

@@ -72,7 +72,9 @@ def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, na
     return read_only(np.ascontiguousarray(array, dtype=smallest))
 
 
-def _as_soft(y: NDArray[Any], n_samples: int) -> NDArray[Any]:
+def as_soft(values: ArrayLike, n_samples: int) -> NDArray[Any]:
+    """Return probabilities (n_samples, n_classes); errors as in `as_offset`."""
+    y = np.asarray(values)
     _check_rows("y", y, n_samples)
     if y.shape[1] < 2:
         raise ValueError(f"y has shape {y.shape}, but probabilities of at least two classes are needed")
@@ -93,7 +95,8 @@ def _as_float(name: str, values: Any) -> NDArray[Any]:
     return np.ascontiguousarray(array, dtype=array.dtype if native else np.float64)
 
 
-def _as_weight(values: ArrayLike | None, n_samples: int) -> NDArray[Any]:
+def as_weight(values: ArrayLike | None, n_samples: int) -> NDArray[Any]:
+    """Return the rows' weights (n_samples,), empty where there are none; errors as in `as_offset`."""
     if values is None:
         return read_only(np.empty(0))
     weight = _as_float("sample_weight", values)
@@ -167,41 +170,40 @@ def memory_source(
     n_samples = storage.shape[0]
     labels = np.asarray(y)
     if labels.ndim == 2:
+        labels = as_soft(labels, n_samples)
         n_classes = labels.shape[1]
     else:
         labels = as_codes(labels, n_samples, None if loss is None else loss.n_classes, "y")
         n_classes = int(labels.max()) + 1
     if loss is None:
         loss = Logistic() if n_classes == 2 else Softmax(n_classes)
-    targets = targets_of(labels, n_samples, loss, sample_weight, class_weight, offset)
+    offsets = as_offset(offset, n_samples, n_margins(loss.n_classes))
+    targets = targets_of(labels, loss, as_weight(sample_weight, n_samples), class_weight, offsets)
     return MemorySource(storage, targets, loss, dtype, rows_per_part, names_of(X))
 
 
 def targets_of(
-    y: NDArray[Any],
-    n_samples: int,
-    loss: Loss,
-    sample_weight: ArrayLike | None,
-    class_weight: ArrayLike | None,
-    offset: ArrayLike | None,
+    y: NDArray[Any], loss: Loss, weight: NDArray[Any], class_weight: ArrayLike | None, offset: NDArray[Any]
 ) -> Targets:
-    """Return what the rows come with, from codes as `as_codes` gives them or probabilities as people have them.
+    """Return what the rows come with, from what `as_codes` or `as_soft`, `as_weight` and `as_offset` give.
 
-    Parameters and errors as in `memory_source`.
+    Raises
+    ------
+    ValueError
+        If the class weights do not fit.
     """
-    factors = np.empty(0) if class_weight is None else np.array(class_weight, np.float64)
-    codes = _as_soft(y, n_samples) if y.ndim == 2 else y
-    if class_weight is not None:
-        if y.ndim == 2:
-            raise ValueError(
-                "class_weight needs one class a row, but y has probabilities: put the weights in sample_weight"
-            )
-        if factors.shape != (loss.n_classes,):
-            raise ValueError(f"class_weight has shape {factors.shape}, but ({loss.n_classes},) is needed")
-        if not (np.isfinite(factors).all() and (factors >= 0).all() and (factors > 0).any()):
-            raise ValueError(f"class_weight is {factors}: weights must be finite, at least 0, and not all 0")
-    offsets = as_offset(offset, n_samples, n_margins(loss.n_classes))
-    return Targets(codes, _as_weight(sample_weight, n_samples), read_only(factors), offsets)
+    if class_weight is None:
+        return Targets(y, weight, read_only(np.empty(0)), offset)
+    if y.ndim == 2:
+        raise ValueError(
+            "class_weight needs one class a row, but y has probabilities: put the weights in sample_weight"
+        )
+    factors = np.array(class_weight, np.float64)
+    if factors.shape != (loss.n_classes,):
+        raise ValueError(f"class_weight has shape {factors.shape}, but ({loss.n_classes},) is needed")
+    if not (np.isfinite(factors).all() and (factors >= 0).all() and (factors > 0).any()):
+        raise ValueError(f"class_weight is {factors}: weights must be finite, at least 0, and not all 0")
+    return Targets(y, weight, read_only(factors), offset)
 
 
 def check_classes(targets: Targets) -> None:

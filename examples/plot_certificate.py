@@ -36,6 +36,7 @@ ax.semilogy(history.n_passes, history.gap / history.objective, "o-", label="at t
 ax.semilogy(small.n_passes_, small.gap_ / small.objective_, "s", label=f"after the last step, bound {small.gap_kind_}")
 ax.axhline(1e-12, color="grey", linewidth=1)
 ax.annotate("tol", (history.n_passes.iloc[0], 1e-12), va="bottom", color="grey")
+ax.set_xticks(history.n_passes)
 ax.set(xlabel="reads of X", ylabel="relative gap", title="10,000 x 20, columns over four decades")
 ax.legend()
 plt.show()

@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastlogit.callbacks import FitTask
 from fastlogit.exceptions import ConvergenceWarning, SeparationWarning
 from fastlogit.fit import complaint_of, minimise
 from fastlogit.kernels.jit import threads
@@ -191,12 +192,12 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         fitted.__dict__.pop("feature_names_in_", None)
         validate_data(fitted, X, y, skip_check_array=True)
         source, classes = self._source(X, y, sample_weight, offset)
-        context = _Callbacks(self, fitted, X, y, sample_weight)
+        task = FitTask(self, X, y, sample_weight, n_features_in_=fitted.n_features_in_)
         with shown(self.verbose, self.tol) as show:
 
             def callback(row: Row, W: NDArray[np.float64]) -> bool:
                 show(row)
-                return context.step(W, classes)
+                return task.step(_attributes(W, classes))
 
             solution, objective = minimise(
                 source,
@@ -213,7 +214,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 start=self._start(classes, source.n_features, coef_init, intercept_init),
                 callback=callback,
             )
-        context.end(solution.x, classes)
+        task.end(_attributes(solution.x, classes))
         rows = solution.history
         fitted.__dict__.update(
             _attributes(solution.x, classes),
@@ -423,37 +424,3 @@ class _Rows:
             if bad.any():
                 row, column = np.argwhere(bad)[0].tolist()
                 raise not_finite(values[row, column], int(some[row]), column, self._names)
-
-
-class _Callbacks:
-    """scikit-learn's callbacks during one fit, where there are any."""
-
-    def __init__(self, model: Any, fitted: Any, X: Any, y: Any, sample_weight: Any) -> None:
-        self._context = None
-        if not getattr(model, "_skl_callbacks", None):
-            return
-        self._model, self._fitted = model, fitted
-        self._data: dict[str, Any] = dict(X=X, y=y)
-        if sample_weight is not None:
-            self._data["metadata"] = {"sample_weight": sample_weight}
-        self._context = model._init_callback_context(max_subtasks=None)
-        self._context.call_on_fit_task_begin(estimator=model, **self._data)
-
-    def _end(self, context: Any, W: NDArray[np.float64], classes: NDArray[Any]) -> bool:
-        attributes = {**_attributes(W, classes), "n_features_in_": self._fitted.n_features_in_}
-        return bool(
-            context.call_on_fit_task_end(estimator=self._model, **self._data, reconstruction_attributes=attributes)
-        )
-
-    def step(self, W: NDArray[np.float64], classes: NDArray[Any]) -> bool:
-        """Report a step; return whether to stop."""
-        if self._context is None:
-            return False
-        task = self._context.subcontext(task_name="step")
-        task.call_on_fit_task_begin(estimator=self._model, **self._data)
-        return self._end(task, W, classes)
-
-    def end(self, W: NDArray[np.float64], classes: NDArray[Any]) -> None:
-        """Report the end of the fit."""
-        if self._context is not None:
-            self._end(self._context, W, classes)

@@ -19,7 +19,7 @@ FLOORS = [
     {"objective", "notebook", "plan"},
     {"solvers"},
     {"fit", "progress"},
-    {"labels"},
+    {"labels", "callbacks"},
     {"estimators"},
     {"plots", "warmup"},
     {"cli"},

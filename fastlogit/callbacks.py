@@ -1,0 +1,48 @@
+"""scikit-learn's callbacks during a fit, where an estimator has any."""
+
+from typing import Any
+
+
+class FitTask:
+    """A fit that callbacks are told of.
+
+    Parameters
+    ----------
+    model : estimator
+        With scikit-learn's ``CallbackSupportMixin``.
+    X, y, sample_weight
+        What ``fit`` was given.
+    **always
+        Attributes that a model has at every step.
+    """
+
+    def __init__(self, model: Any, X: Any, y: Any, sample_weight: Any, **always: Any) -> None:
+        self._model, self._always, self._context = model, always, None
+        if not getattr(model, "_skl_callbacks", None):
+            return
+        self._data: dict[str, Any] = dict(X=X, y=y)
+        if sample_weight is not None:
+            self._data["metadata"] = {"sample_weight": sample_weight}
+        self._context = model._init_callback_context(max_subtasks=None)
+        self._begin(self._context)
+
+    def _begin(self, context: Any) -> None:
+        context.call_on_fit_task_begin(estimator=self._model, **self._data)
+
+    def _end(self, context: Any, attributes: dict[str, Any]) -> bool:
+        attributes = attributes | self._always
+        ended = context.call_on_fit_task_end(estimator=self._model, **self._data, reconstruction_attributes=attributes)
+        return bool(ended)
+
+    def step(self, attributes: dict[str, Any]) -> bool:
+        """Report a step, as if the fit had ended with these attributes; return whether to stop."""
+        if self._context is None:
+            return False
+        step = self._context.subcontext(task_name="step")
+        self._begin(step)
+        return self._end(step, attributes)
+
+    def end(self, attributes: dict[str, Any]) -> None:
+        """Report the end of the fit."""
+        if self._context is not None:
+            self._end(self._context, attributes)

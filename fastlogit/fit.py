@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastlogit.exceptions import ConvergenceWarning, SeparationWarning
 from fastlogit.kernels.jit import threads
 from fastlogit.objective import Objective
-from fastlogit.plan import plan
+from fastlogit.plan import is_short, plan
 from fastlogit.scaling import Scaling
 from fastlogit.solvers import SOLVERS
 from fastlogit.solvers.solution import Row, Solution, Status
@@ -76,7 +76,7 @@ def solve(
     time_limit : float, optional
         Seconds; the best point so far is returned.
     n_threads : int, optional
-        Threads of the kernels.
+        Threads of the kernels; by default all, but one where there is little to do.
     random_state : int
         Seeds the sample's hash.
     callback : callable, optional
@@ -164,6 +164,8 @@ def minimise(
     if not C > 0.0:
         raise ValueError(f"C={C}, but a positive number is needed (infinity for no penalty)")
     how = plan(source, solver, memory_limit)
+    if n_threads is None and is_short(source):
+        n_threads = 1
     with threads(n_threads), _blas.on_one_thread():
         objective = survey(source, how.sample, random_state, C=C, fit_intercept=fit_intercept, standardize=standardize)
         scaling, shape = objective.scaling, objective.shape

@@ -10,6 +10,9 @@ from fastlogit.sources.protocol import Source, n_margins
 # A sample of a 16th, or of so many rows a column; where that is more than a fourth of all, none.
 _SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 10, 0.25
 _SMALLEST_SAMPLE = 4096
+# Up to so many multiply-adds a Hessian (some milliseconds a fit) a second thread gives a fifth at best, and costs as
+# much again where other libraries' threads go on spinning (`docs/architecture.md`).
+_SHORT = 1 << 24
 #: Above so many parameters the Hessian, and what it costs, are too large for Newton's method.
 LARGEST_HESSIAN = 2048
 # Matrices of all parameters, and of all columns, that live at once (`tests/test_memory.py` measures them).
@@ -27,6 +30,12 @@ def sample_size(source: Source) -> int | None:
     n_parameters = (source.n_features + 1) * n_margins(source.n_classes)
     n = max(int(_SHARE * source.n_samples), _ROWS_PER_COLUMN * n_parameters, _SMALLEST_SAMPLE)
     return n if n <= _LARGEST_SHARE * source.n_samples else None
+
+
+def is_short(source: Source) -> bool:
+    """Tell whether one thread reads the rows as quickly as several (3000 x 60: yes, 1e5 x 30: no)."""
+    n_parameters = (source.n_features + 1) * n_margins(source.n_classes)
+    return source.n_samples * n_parameters**2 <= _SHORT
 
 
 @dataclass(frozen=True)

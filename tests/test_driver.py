@@ -5,10 +5,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import pytest
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 import fastlogit as fl
 from fastlogit.kernels import jit
@@ -48,6 +52,37 @@ def failing(chunk: int, n_chunks: int, out: np.ndarray) -> None:
 def counting(chunk: int, n_chunks: int, out: np.ndarray) -> None:
     """Count the calls for each chunk."""
     out[chunk] += 1
+
+
+@intrinsic
+def count_of_holders(typingctx, array):
+    """Return where numba counts who holds an array."""
+
+    def codegen(context, builder, signature, args):
+        holders = context.make_array(array)(context, builder, args[0]).meminfo
+        return builder.ptrtoint(holders, ir.IntType(64))
+
+    return types.int64(array), codegen
+
+
+class Held(NamedTuple):
+    """An array in a tuple, as storages are."""
+
+    values: np.ndarray
+
+
+@kernel
+def holders(chunk: int, n_chunks: int, alone: np.ndarray, held: Held, out: np.ndarray) -> None:
+    """Write whether numba counts who holds the arguments."""
+    out[0] = count_of_holders(alone)
+    out[1] = count_of_holders(held.values)
+
+
+def test_no_thread_counts_who_holds_an_array():
+    # all threads would write the same number at every tile: it made passes up to twice as long
+    out = np.ones(2, np.int64)
+    holders(1, np.zeros(3), Held(np.zeros(3)), out)
+    assert out.tolist() == [0, 0]
 
 
 def test_every_chunk_runs_once():

@@ -35,6 +35,23 @@ def call(context: Any, builder: Any, address: Any, kinds: Sequence[Any], values:
     return builder.call(function, [result, exception, *packer.as_arguments(builder, values)])
 
 
+def _borrowed(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """Return arrays, and tuples of them, without the count of who holds them.
+
+    The caller holds them while the kernel runs. Counted, they would cost an atomic addition to a number that all
+    threads share wherever a tile is handed on: 7 to 15 % of a pass over 28 columns.
+    """
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo = ir.Constant(array.meminfo.type, None)
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        for i, member in enumerate(kind.types):
+            borrowed = _borrowed(context, builder, member, builder.extract_value(value, i))
+            value = builder.insert_value(value, borrowed, i)
+    return value
+
+
 @intrinsic
 def _step(typingctx: Any, step: Any, block: Any, chunk: Any) -> Any:
     """Run one chunk."""
@@ -81,6 +98,7 @@ def _run(typingctx: Any, function: Any, loop: Any, arguments: Any, n_chunks: Any
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         address, loop_address, values, n = args
+        values = _borrowed(context, builder, arguments, values)
         members = [address, values, n, cgutils.false_bit]
         block = cgutils.alloca_once_value(builder, cgutils.make_anonymous_struct(builder, members))
         step = step_of(context, builder.module, block.type.pointee)

@@ -227,7 +227,7 @@ class Kernel:
         if address is None:
             signature = (numba.int64, numba.int64, *map(numba.typeof, args))
             address = self._addresses[kind] = driver.address_of(self._dispatcher, signature)
-        if _forked or n_chunks == 1:
+        if _forked or n_chunks == 1 or numba.get_num_threads() == 1:
             _run(address, _loop(False), args, n_chunks)
         else:
             with _layer.use():

@@ -132,13 +132,13 @@ class Factor:
 
 def _smallest_eigenvalue(L: Array) -> float:
     """Return the smallest eigenvalue of ``L L'``, or a little more, by inverse iteration."""
-    from scipy import linalg
+    from scipy.linalg.lapack import dpotrs
 
     v = np.random.default_rng(0).standard_normal(len(L))
     largest_inverse = 0.0
     for _ in range(_ITERATIONS):
         v /= np.linalg.norm(v)
-        v = linalg.cho_solve((L, True), v, check_finite=False)
+        v, _ = dpotrs(L, v, lower=1)
         before, largest_inverse = largest_inverse, float(np.linalg.norm(v))
         if largest_inverse < 1.02 * before:
             break

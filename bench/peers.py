@@ -5,7 +5,8 @@ tighter and tighter tolerances, each run in a process of its own, until its gap 
 which it is ended; the two fastest peers and fastlogit are then run three times in turn. A warm-up run on a few rows is
 not timed. Reads of X are what a solver says of itself, or its iterations, each of which is a read at least. Peers come
 from the extra ``peers``; those that are not installed are left out. ``--save`` writes docs/peers.json, keeping what
-was measured before of other data, and from it the table in docs/performance.md and docs/peers.svg and .png.
+was measured before of other data, and from it the table in docs/performance.md and the pictures docs/peers and
+docs/peers-sparse.
 """
 
 import argparse
@@ -31,12 +32,24 @@ DATA = {
     "wide": (100_000, 1000, "float32", 2, 1.0),
     "mnist": (100_000, 784, "float32", 10, 1.0),
     "probe": (30_000, 512, "float32", 200, 0.1),
+    "text": (400_000, 50_000, "float64", 2, 1.0),
+    "rcv1-like": (20_000, 47_000, "float64", 2, 1.0),
+    "news-like": (20_000, 1_300_000, "float64", 2, 1.0),
+    "one-hot": (1_000_000, 3_000, "float64", 2, 1.0),
 }
+#: Of sparse rows: nonzeros a row.
+NONZEROS = {"text": 75, "rcv1-like": 75, "news-like": 450, "one-hot": 10}
 
 
 def generate(name):
-    """Return X and y: columns scaled over two decades and shifted, labels drawn by a model, so not separable."""
+    """Return X and y, labels drawn by a model, so not separable.
+
+    Dense columns are scaled over two decades and shifted. Sparse rows: words by Zipf's law, weighed by how rare they
+    are, rows of norm 1; or ten categories of 20 to 1000 levels each, some levels rare.
+    """
     N, D, dtype, K, _ = DATA[name]
+    if name in NONZEROS:
+        return generate_sparse(N, D, NONZEROS[name], one_hot=name == "one-hot")
     rng = np.random.default_rng(0)
     coef = (2 / np.sqrt(D) * rng.standard_normal((D, 1 if K == 2 else K))).astype(np.float32)
     scale = rng.permutation(np.geomspace(0.1, 10.0, D)).astype(np.float32)
@@ -53,12 +66,34 @@ def generate(name):
     return X, y
 
 
+def generate_sparse(N, D, nonzeros, one_hot):
+    """Return CSR rows and labels; see `generate`."""
+    import scipy.sparse
+
+    rng = np.random.default_rng(0)
+    if one_hot:
+        levels = np.diff(np.linspace(0, D**0.5, nonzeros + 1) ** 2).astype(int)
+        first = np.concatenate([[0], np.cumsum(levels)[:-1]])
+        indices = first + (levels * rng.random((N, nonzeros)) ** 2).astype(np.int64)
+    else:
+        indices = np.sort(np.minimum(D ** rng.random((N, nonzeros)), D - 1).astype(np.int64), axis=1)
+    indptr = np.arange(0, N * nonzeros + 1, nonzeros)
+    X = scipy.sparse.csr_array((np.ones(N * nonzeros), indices.astype(np.int32).ravel(), indptr), shape=(N, D))
+    X.sum_duplicates()
+    if not one_hot:
+        X.data *= 1 + np.log((1 + N) / (1 + np.bincount(X.indices, minlength=D)))[X.indices]
+        X.data /= np.repeat(np.sqrt(np.add.reduceat(X.data**2, X.indptr[:-1])), np.diff(X.indptr))
+    spread = 1.0 if one_hot else 4.0
+    coef = spread * rng.standard_normal(D) * (rng.random(D) < 0.3)
+    return X, (rng.random(N) < 1 / (1 + np.exp(0.5 - X @ coef))).astype(np.int64)
+
+
 def objective(W, X, y, C):
     """``sum_i loss_i + 1/(2 C) ||w||^2`` in float64, a block of rows at a time; W (D + 1, K)."""
     W = np.asarray(W, np.float64)
     total = 0.5 / C * np.sum(W[:-1] ** 2)
     for start in range(0, len(X), 1 << 14):
-        Z = X[start : start + (1 << 14)].astype(np.float64) @ W[:-1] + W[-1]
+        Z = np.asarray(X[start : start + (1 << 14)].astype(np.float64) @ W[:-1]) + W[-1]
         labels = y[start : start + (1 << 14)]
         if Z.shape[1] == 1:
             total += np.logaddexp(0.0, np.where(labels, -Z[:, 0], Z[:, 0])).sum()
@@ -84,7 +119,10 @@ def _sklearn(solver):
     def fit(X, y, C, tol):
         from sklearn.linear_model import LogisticRegression
 
-        return _from_sklearn(LogisticRegression(C=C, solver=solver, tol=tol, max_iter=10_000).fit(X, y))
+        model = LogisticRegression(C=C, solver=solver, tol=tol, max_iter=10_000)
+        if solver == "liblinear":
+            model.set_params(intercept_scaling=100.0)  # it penalises the intercept, by a ten-thousandth then
+        return _from_sklearn(model.fit(X, y))
 
     return fit
 
@@ -147,21 +185,50 @@ def torch(X, y, C, tol):
     return np.vstack([w, b.detach().numpy() - mean @ w]), {"reads": reads}
 
 
-#: function, tolerances, whether it takes more than two classes
+LOOSE, TIGHT = (1e-2, 1e-4, 1e-6, 1e-8), (1e-5, 1e-7, 1e-9, 1e-12)
+#: function, tolerances, and whether it takes more than two classes, dense rows, sparse rows
 PEERS = {
-    "fastlogit": (fastlogit, (1e-3, 1e-6, 1e-8, 1e-10), True),
-    "scikit-learn lbfgs": (_sklearn("lbfgs"), (1e-2, 1e-4, 1e-6, 1e-8), True),
-    "scikit-learn newton-cholesky": (_sklearn("newton-cholesky"), (1e-2, 1e-4, 1e-6, 1e-8), True),
-    "scikit-learn-intelex lbfgs": (sklearnex, (1e-2, 1e-4, 1e-6, 1e-8), True),
-    "glum": (glum, (1e-2, 1e-4, 1e-6, 1e-8), False),
-    "snapml": (snapml, (1e-2, 1e-4, 1e-6, 1e-8), False),
-    "PyTorch L-BFGS": (torch, (1e-5, 1e-7, 1e-9, 1e-12), True),
+    "fastlogit": (fastlogit, GAPS, True, True, True),
+    "scikit-learn lbfgs": (_sklearn("lbfgs"), LOOSE, True, True, True),
+    "scikit-learn newton-cholesky": (_sklearn("newton-cholesky"), LOOSE, True, True, False),
+    "scikit-learn newton-cg": (_sklearn("newton-cg"), LOOSE, True, False, True),
+    "liblinear": (_sklearn("liblinear"), LOOSE, False, False, True),
+    "scikit-learn-intelex lbfgs": (sklearnex, LOOSE, True, True, False),
+    "glum": (glum, LOOSE, False, True, False),
+    "snapml": (snapml, LOOSE, False, True, True),
+    "PyTorch L-BFGS": (torch, TIGHT, True, True, False),
 }
+
+
+def takes(peer, name):
+    """Tell whether a peer takes a data set."""
+    _, _, many_classes, dense, sparse = PEERS[peer]
+    return (many_classes or DATA[name][3] == 2) and (sparse if name in NONZEROS else dense)
+
+
+def save(folder, X, y):
+    """Write a data set for other processes."""
+    np.save(folder / "y.npy", y)
+    if isinstance(X, np.ndarray):
+        np.save(folder / "X.npy", X)
+    else:
+        np.savez(folder / "X.npz", data=X.data, indices=X.indices, indptr=X.indptr, shape=X.shape)
+
+
+def load(folder):
+    """Return what `save` wrote."""
+    y = np.load(folder / "y.npy")
+    if (folder / "X.npy").exists():
+        return np.load(folder / "X.npy"), y
+    import scipy.sparse
+
+    parts = np.load(folder / "X.npz")
+    return scipy.sparse.csr_matrix((parts["data"], parts["indices"], parts["indptr"]), shape=parts["shape"]), y
 
 
 def child(folder, name, peer, tol):
     """Fit once, and print seconds and objective."""
-    X, y = np.load(folder / "X.npy"), np.load(folder / "y.npy")
+    X, y = load(folder)
     C = DATA[name][-1]
     fit = PEERS[peer][0]
     few = np.unique(np.r_[np.arange(3000), [np.flatnonzero(y == k)[0] for k in range(int(y.max()) + 1)]])
@@ -204,11 +271,11 @@ def measure(name, peers):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         X, y = generate(name)
-        np.save(folder / "X.npy", X), np.save(folder / "y.npy", y)
+        save(folder, X, y)
         del X, y
-        K, found, best = DATA[name][3], {}, np.inf
-        for peer, (_, tolerances, many_classes) in PEERS.items():
-            if K > 2 and not many_classes or peer not in peers:
+        found, best = {}, np.inf
+        for peer, (_, tolerances, *_) in PEERS.items():
+            if peer not in peers or not takes(peer, name):
                 continue
             found[peer] = []
             for tol in tolerances:
@@ -270,7 +337,10 @@ def chart(results, path):
     figure, panels = plt.subplots(
         2, len(results), figsize=size, layout="constrained", sharey=True, sharex="row", squeeze=False
     )
-    shades = ("#d62728", "#4c78a8", "#72b7b2", "#54a24b", "#f58518", "#b279a2", "#9d755d")
+    shades = (
+        *("#d62728", "#4c78a8", "#72b7b2", "#9ecae9", "#bab0ac"),
+        *("#54a24b", "#f58518", "#b279a2", "#9d755d"),
+    )
     colors = dict(zip(PEERS, shades, strict=True))
     for column, (name, (found, best)) in zip(panels.T, results.items(), strict=True):
         for axes, quantity in zip(column, ("seconds", "reads"), strict=True):
@@ -316,7 +386,10 @@ def main():
         import report
 
         report.replace(ROOT / "docs" / "performance.md", "peers", table)
-        chart(results, ROOT / "docs" / "peers")
+        for names, picture in (([n for n in results if n not in NONZEROS], "peers"), (list(NONZEROS), "peers-sparse")):
+            shown = {name: results[name] for name in names if name in results}
+            if shown:
+                chart(shown, ROOT / "docs" / picture)
 
 
 if __name__ == "__main__":

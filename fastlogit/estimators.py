@@ -1,6 +1,5 @@
 """`LogisticRegression`: scikit-learn's conventions on fastlogit's solvers. Only here scikit-learn is imported."""
 
-import warnings
 from collections.abc import Mapping
 from copy import copy
 from typing import Any, Self
@@ -17,7 +16,7 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastlogit.callbacks import FitTask
-from fastlogit.exceptions import ConvergenceWarning, SeparationWarning
+from fastlogit.exceptions import ConvergenceWarning, SeparationWarning, warn
 from fastlogit.fit import complaint_of, minimise
 from fastlogit.kernels.jit import threads
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
@@ -28,9 +27,7 @@ from fastlogit.solvers.solution import Row
 from fastlogit.sources.intake import as_storage, names_of, not_finite
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.protocol import n_margins
-from fastlogit.sources.targets import as_offset, as_soft, as_weight, check_classes, targets_of
-
-_CALLER = 3  # the frame that a warning is about: `fit` is called through a decorator
+from fastlogit.sources.targets import as_offset, as_soft, as_weight, check_classes, source_of, targets_of
 
 
 class _ConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
@@ -237,7 +234,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self.__dict__.pop("feature_names_in_", None)
         complaint = complaint_of(solution, objective)
         if complaint is not None:
-            warnings.warn(complaint[0], _WARNINGS[complaint[1]], stacklevel=_CALLER)
+            warn(complaint[0], _WARNINGS[complaint[1]])
         return self
 
     def _source(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> tuple[MemorySource, NDArray[Any]]:
@@ -254,7 +251,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         factors = None if self.class_weight is None else self._class_factors(codes, classes, weight)
         targets = targets_of(codes, loss, weight, factors, as_offset(offset, n_samples, n_margins(len(classes))))
         check_classes(targets)
-        return MemorySource(storage, targets, loss, dtype, feature_names=names_of(X)), classes
+        return source_of(storage)(storage, targets, loss, dtype, feature_names=names_of(X)), classes
 
     def _class_factors(
         self, codes: NDArray[Any], classes: NDArray[Any], sample_weight: NDArray[Any]
@@ -364,6 +361,12 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 setattr(twin, name, copy(getattr(self, name)))
         return twin
 
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that sparse rows are read too."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     def __sklearn_is_fitted__(self) -> bool:
         """Tell whether there are coefficients."""
         return hasattr(self, "coef_")
@@ -392,7 +395,8 @@ class _Rows:
         self._names, self._n_threads, self._n_classes = names_of(X), model.n_threads, len(model.classes_)
         coef = np.asarray(model.coef_, np.float64)
         center = getattr(model, "_center", np.zeros(coef.shape[1])).astype(self._dtype).astype(np.float64)
-        self._at = np.vstack([coef.T, model.intercept_ + coef @ center]), center, self._dtype
+        shifted = np.einsum("kj,j", coef, center)  # not by BLAS, whose threads would go on spinning beside the pass
+        self._at = np.vstack([coef.T, model.intercept_ + shifted]), center, self._dtype
         self._offset = as_offset(offset, self.storage.shape[0], coef.shape[0])
 
     def margins(self, rows: tuple[int, int] | None = None) -> NDArray[Any]:
@@ -419,8 +423,7 @@ class _Rows:
         rows = first + np.flatnonzero(suspicious.any(axis=1))
         for start in range(0, len(rows), 4096):
             some = rows[start : start + 4096]
-            values = self.storage.take(some).X
-            bad = ~np.isfinite(values)
-            if bad.any():
-                row, column = np.argwhere(bad)[0].tolist()
-                raise not_finite(values[row, column], int(some[row]), column, self._names)
+            found = self.storage.take(some).first_not_finite()
+            if found is not None:
+                row, column, value = found
+                raise not_finite(value, int(some[row]), column, self._names)

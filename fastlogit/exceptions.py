@@ -1,4 +1,7 @@
-"""Warnings that a fit may raise."""
+"""Warnings that a fit may raise, and how they are raised."""
+
+import sys
+import warnings
 
 
 class ConvergenceWarning(UserWarning):
@@ -7,3 +10,11 @@ class ConvergenceWarning(UserWarning):
 
 class SeparationWarning(ConvergenceWarning):
     """The classes are separated, wholly or in part, so that without a penalty there is no finite optimum."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn about the line that called fastlogit, itself or through scikit-learn."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("fastlogit", "sklearn"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

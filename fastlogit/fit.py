@@ -1,7 +1,6 @@
 """`solve`: from arrays to a certified optimum."""
 
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastlogit.exceptions import ConvergenceWarning, SeparationWarning
+from fastlogit.exceptions import ConvergenceWarning, SeparationWarning, warn
 from fastlogit.kernels.jit import threads
 from fastlogit.objective import Objective
 from fastlogit.plan import is_short, plan
@@ -119,7 +118,7 @@ def solve(
     )
     complaint = complaint_of(solution, objective)
     if complaint is not None:
-        warnings.warn(complaint[0], complaint[1], stacklevel=2)
+        warn(*complaint)
     return solution
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 
+from fastlogit.exceptions import warn
 from fastlogit.kernels.jit import read_only
 
 _BLOCK = 1 << 20
@@ -69,11 +70,10 @@ class _Labels:
             y = np.asarray(y)
         shape = _shape(y)
         if len(shape) == 2 and shape[1] == 1:
-            warnings.warn(
+            warn(
                 "A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
                 "(n_samples,), for example using ravel().",
                 DataConversionWarning,
-                stacklevel=5,
             )
             y = np.asarray(y)[:, 0]
         elif len(shape) != 1:

@@ -11,6 +11,7 @@ from fastlogit.sources.protocol import CurvatureSums, PassSums, Source, n_margin
 
 Array = NDArray[np.float64]
 _FEW_ROWS = 100.0
+_EPS, _ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,21 @@ class Objective:
         hess[np.diag_indices_from(hess)] += self.strength
         return hess
 
-    def hess_vec(self, x: Array, v: Array) -> Array:
-        """Return the Hessian at ``x`` times ``v``, computed in the source's type; one read of X."""
+    def hess_vec(self, x: Array, v: Array, dtype: Any = None) -> Array:
+        """Return the Hessian at ``x`` times ``v``, computed in ``dtype`` (by default the source's); one read of X."""
         U, V = x.reshape(self.shape), v.reshape(self.shape)
-        product = self.source.hess_vec(self.scaling.to_pass(U), self.scaling.to_pass(V), self.scaling.center)
+        product = self.source.hess_vec(self.scaling.to_pass(U), self.scaling.to_pass(V), self.scaling.center, dtype)
         self.n_passes += 1
         return self._grad(V, product)
+
+    def hess_diag(self, x: Array) -> Array:
+        """Return the Hessian's diagonal at ``x``; one read of X."""
+        diagonal = self.source.hess_diag(self.scaling.to_pass(x.reshape(self.shape)), self.scaling.center)
+        self.n_passes += 1
+        diagonal = self.scaling.to_pass(self.scaling.to_pass(diagonal)) + self._strength
+        if not self.fit_intercept:
+            diagonal[-1] = 1.0  # never moves: its gradient is 0
+        return np.asarray(diagonal.ravel())
 
     def values_along(self, x: Array, v: Array, steps: Array) -> Array:
         """Return ``F(x + t v)`` for each t of ``steps``, computed in float64; one read of X."""
@@ -177,10 +187,33 @@ class Objective:
         self.n_passes += 1
         return float(self.source.largest_square(self.scaling.to_pass(T), self.scaling.center) ** 0.5)
 
-    def widest_row(self) -> float:
-        """Return the largest ``||x~_i||``, or a little more; one read of X."""
+    def widest_row(self, strength: Array | None = None) -> float:
+        """Return the largest ``||x~_i||``, or a little more; one read of X.
+
+        With ``strength`` (n_features,) that of the features alone, ``(sum_j x~_ij^2 / strength_j)^(1/2)``.
+        """
         self.n_passes += 1
-        return float((1.0 + self.source.widest_row(self.scaling.center, self.scaling.scale)) ** 0.5)
+        scale = self.scaling.scale if strength is None else self.scaling.scale * np.sqrt(strength)
+        intercept = 1.0 if strength is None else 0.0
+        return float((intercept + self.source.widest_row(self.scaling.center, scale)) ** 0.5)
+
+    def class_curvature(self, x: Array) -> Array:
+        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``x``; one read of X."""
+        self.n_passes += 1
+        return self.source.class_curvature(self.scaling.to_pass(x.reshape(self.shape)), self.scaling.center)
+
+    @property
+    def rounding(self) -> Array:
+        """How far off a gradient's elements in float64 may be: four standard deviations of its sums, and more.
+
+        In scaled coordinates the terms of each sum have absolute values that add up to the weight at most; of rows that
+        are centred by algebra, to more where a mean is large beside its deviation.
+        """
+        size = np.ones(self.shape[0])
+        if not self.source.subtracts_center:
+            mean = np.abs(self.scaling.center) / self.scaling.scale
+            size[:-1] = np.sqrt(1.0 + mean**2) + mean
+        return np.asarray(_ROUNDINGS * _EPS * self.weight * np.repeat(size, self.shape[1]))
 
     def hess_below(self, x: Array, dtype: Any) -> Array | None:
         """Return a matrix below the Hessian at ``x``, from the sample's rows alone; None where there is no sample.
@@ -201,8 +234,8 @@ class Objective:
 
         Shapes (n_features + 1, n_features + 1) and (K, K); products of X in the source's type. Two reads of X.
         """
-        gram, S = self.source.mean_curvature(self.scaling.to_pass(x.reshape(self.shape)), self.scaling.center)
-        self.n_passes += 2
+        gram, S = self.source.gram(self.scaling.center), self.class_curvature(x) / self.weight
+        self.n_passes += 1
         scale = np.append(self.scaling.scale, 1.0)
         gram = gram / np.outer(scale, scale)
         if not self.fit_intercept:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastlogit.kernels.jit import n_chunks
 from fastlogit.kernels.storage import padded
+from fastlogit.solvers.preconditioner import LARGEST_GRAM
 from fastlogit.sources.protocol import Source, n_margins
 
 # A sample of a 16th, or of so many rows a column; where that is more than a fourth of all, none.
@@ -74,7 +75,8 @@ class Plan:
             held["partial sums"] = max(held["partial sums"], _FLOAT * partial * n_chunks(N, partial))
             held["Hessian"] = _HESSIANS * _FLOAT * n * n
         else:
-            held["preconditioner"] = _FLOAT * (_GRAMS * D * D + _VECTORS * n)
+            grams = _GRAMS if source.n_features <= LARGEST_GRAM else 0
+            held["preconditioner"] = _FLOAT * (grams * D * D + _VECTORS * n)
         return cls(solver, sample, held)
 
 

@@ -17,13 +17,18 @@ _PART_BYTES = 1 << 28
 _PART_PRODUCTS = 1 << 32
 
 
+def row_bytes(storage: Any) -> int:
+    """Return the bytes of a row of X as stored; of a sparse storage in the mean."""
+    return int(getattr(storage, "row_bytes", storage.shape[1] * storage.dtype.itemsize))
+
+
 def parts(storage: Any, K: int, rows_per_part: int | None = None) -> list[tuple[int, int]]:
     """Cut the rows of a storage into parts ``(first, last)`` of a size that the shape alone decides."""
-    n_samples, n_features = storage.shape
+    n_samples = storage.shape[0]
     if rows_per_part is None:
-        row_bytes = max(1, n_features * storage.dtype.itemsize)
-        products = max(1, 2 * n_features * K)
-        rows_per_part = max(64, min(_PART_BYTES // row_bytes, _PART_PRODUCTS // products) // 64 * 64)
+        size = max(1, row_bytes(storage))
+        products = max(1, 2 * size // storage.dtype.itemsize * K)
+        rows_per_part = max(64, min(_PART_BYTES // size, _PART_PRODUCTS // products) // 64 * 64)
     return [(first, min(first + rows_per_part, n_samples)) for first in range(0, n_samples, rows_per_part)]
 
 
@@ -75,7 +80,7 @@ def decision_function(
     ndarray (last - first, K)
     """
     out = np.empty((_n_rows(storage, rows), W.shape[1]), dtype)
-    return _walk(passes.decision, storage, rows, W.shape[1], out, offset, *pack_coefficients(W, center, dtype))
+    return _walk(passes.decision, storage, rows, W.shape[1], out, offset, *pack_coefficients(storage, W, center, dtype))
 
 
 def predict_proba(
@@ -89,5 +94,5 @@ def predict_proba(
 ) -> NDArray[Any]:
     """Return the class probabilities (last - first, n_classes); parameters as in `decision_function`."""
     out = np.empty((_n_rows(storage, rows), loss.n_classes), dtype)
-    packed = pack_coefficients(W, center, dtype)
+    packed = pack_coefficients(storage, W, center, dtype)
     return _walk(passes.predict_proba, storage, rows, W.shape[1], out, offset, loss, *packed)

@@ -51,7 +51,9 @@ def compile_case(case: Case) -> set[tuple[str, str]]:
     source.losses_along(W, W, zero, np.ones(2), np.float64)
     source.largest_square(np.eye(_COLUMNS + 1), zero)
     source.widest_row(zero, ones)
-    source.mean_curvature(W, zero)
+    source.gram(zero)
+    source.class_curvature(W, zero)
+    source.hess_diag(W, zero)
     if case.n_classes == 2:
         forward = fl.binary_classifier_from(X, y, epochs=1)
     else:

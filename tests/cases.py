@@ -9,6 +9,7 @@ import numpy as np
 from toys import Deltas, TwoSources
 
 from fastlogit.kernels.columns import Columns
+from fastlogit.kernels.csr import CSR
 from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.kernels.passes import Targets
@@ -16,6 +17,7 @@ from fastlogit.kernels.rows import Rows
 from fastlogit.kernels.table import Column, Table
 from fastlogit.sources.intake import computing_dtype
 from fastlogit.sources.memory import MemorySource
+from fastlogit.sources.targets import source_of
 
 
 def _strided_rows(X: np.ndarray) -> Rows:
@@ -48,10 +50,21 @@ def _table(X: np.ndarray) -> Table:
     return Table.of(columns, computing_dtype(X.dtype))
 
 
+def _csr(X: np.ndarray) -> CSR:
+    """Nonzeros that begin within longer arrays, with 64-bit indices where there are few."""
+    kind = np.int64 if len(X) < 300 else np.int32
+    rows, columns = np.nonzero(X)
+    before = np.full(5, 3)
+    indices = np.concatenate([before, columns]).astype(kind)
+    indptr = 5 + np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(X)))]).astype(kind)
+    return CSR.of(np.concatenate([before, X[rows, columns]]).astype(X.dtype), indices, indptr, X.shape[1])
+
+
 STORAGES: dict[str, Callable[[np.ndarray], Any]] = {
     "rows": lambda X: Rows(read_only(np.ascontiguousarray(X))),
     "columns": lambda X: Columns(read_only(np.asfortranarray(X))),
     "table": _table,
+    "csr": _csr,
     "toy deltas": Deltas.of,
 }
 #: Views of the same kernels' arrays: other strides, met with one loss.
@@ -84,9 +97,14 @@ EXTRAS = {
     "all, f32": (np.float32, True, np.float32),
 }
 
+
+def _memory(storage: Any, *rest: Any, **settings: Any) -> MemorySource:
+    return source_of(storage)(storage, *rest, **settings)
+
+
 SOURCES: dict[str, Callable[..., Any]] = {
-    "memory": lambda to_storage, X, *rest: MemorySource(to_storage(X), *rest),
-    "memory in parts": lambda to_storage, X, *rest: MemorySource(to_storage(X), *rest, rows_per_part=128),
+    "memory": lambda to_storage, X, *rest: _memory(to_storage(X), *rest),
+    "memory in parts": lambda to_storage, X, *rest: _memory(to_storage(X), *rest, rows_per_part=128),
     "toy two": TwoSources.of,
 }
 
@@ -130,6 +148,9 @@ def make(
         X = (rng.standard_normal((N, D)) + 0.5).astype(kind)
     else:
         X = rng.integers(0, 5, (N, D)).astype(kind)
+    if storage == "csr":
+        X[rng.random(X.shape) < 0.6] = 0
+        X[::7] = X[:, ::5] = 0  # rows and columns of zeros
     model = (LOSSES | MANY)[loss]
     K = 1 if model.n_classes == 2 else model.n_classes
     if loss.startswith("soft "):

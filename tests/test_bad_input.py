@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-import scipy.sparse
 
 import fastlogit as fl
 from fastlogit.sources.intake import as_storage
@@ -38,7 +37,6 @@ CASES = {
         "X has dtype object, and not all of it are numbers",
     ),
     "no numbers": (np.full((20, 1), {}, object), Y, TypeError, "X has dtype object, and not all of it are numbers"),
-    "sparse": (scipy.sparse.csr_array(X), Y, TypeError, "X is sparse"),
     "text": (X.astype(str), Y, TypeError, "X has dtype <U"),
     "NaN first": (with_value(np.nan, 0, 0), Y, ValueError, "contains NaN. It is in row 0, column 0"),
     "NaN middle": (with_value(np.nan, 9, 1, order="F"), Y, ValueError, "contains NaN. It is in row 9, column 1"),

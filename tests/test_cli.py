@@ -52,6 +52,7 @@ def test_without_its_extra_the_command_says_so():
     assert done.stderr.strip() == "fastlogit's command line needs its extra: pip install 'fastlogit[cli]'"
 
 
+@pytest.mark.slow
 def test_warmup_lists_what_it_compiles(monkeypatch):
     case = warmup.Case("float64", "C", 2)
     monkeypatch.setattr(warmup, "CASES", [case])

@@ -11,6 +11,8 @@ COMBINATIONS = [
     dict(storage="rows", dtype="f64", loss="logistic", extras="plain", source="memory in parts", shape="odd"),
     dict(storage="rows", dtype="f64", loss="softmax 3", extras="weights", source="memory", shape="narrow"),
     dict(storage="columns", dtype="f32", loss="logistic", extras="all, f32", source="toy two", shape="odd"),
+    dict(storage="csr", dtype="f64", loss="logistic", extras="all, f32", source="memory in parts", shape="odd"),
+    dict(storage="csr", dtype="f32", loss="softmax 3", extras="weights", source="memory", shape="narrow"),
     *(
         pytest.param(combination, marks=pytest.mark.slow)
         for combination in (
@@ -18,6 +20,7 @@ COMBINATIONS = [
             dict(storage="rows", dtype="f32", loss="softmax 3", extras="plain", source="memory", shape="few rows"),
             dict(storage="rows", dtype="u8", loss="soft logistic", extras="weights", source="memory", shape="odd"),
             dict(storage="toy deltas", dtype="f64", loss="logistic", extras="weights", source="memory", shape="odd"),
+            dict(storage="csr", dtype="u8", loss="soft softmax 4", extras="plain", source="toy two", shape="odd"),
         )
     ),
 ]
@@ -97,18 +100,28 @@ def test_information(names):
     np.testing.assert_allclose(case.source.information(center), want, rtol=1e-6 if case.dtype == np.float32 else 1e-11)
 
 
-def test_largest_square_and_mean_curvature():
-    case = make(loss="softmax 3", extras="weights", shape="narrow")
+@combinations
+def test_diagonal(names):
+    case = make(**names)
+    W, center = coefficients(case)
+    want = np.diag(judge(case, W, center)[2]).reshape(W.shape)
+    np.testing.assert_allclose(case.source.hess_diag(W, center), want, rtol=0, atol=case.tolerance * np.abs(want).max())
+
+
+@pytest.mark.parametrize("storage", ["rows", "csr"])
+def test_largest_square_gram_and_class_curvature(storage):
+    case = make(storage, loss="softmax 3", extras="weights", shape="narrow")
     W, center = coefficients(case)
     tilde = np.column_stack([case.X - center, np.ones(len(case.X))])
     T = np.random.default_rng(4).standard_normal((6, 4))
     want = ((tilde @ T) ** 2).sum(axis=1)[case.weight > 0].max()
     assert case.source.largest_square(T, center) == pytest.approx(want, rel=1e-12)
-    gram, S = case.source.mean_curvature(W, center)
-    np.testing.assert_allclose(gram, (tilde * case.weight[:, None]).T @ tilde, rtol=1e-11, atol=1e-9)
+    np.testing.assert_allclose(
+        case.source.gram(center), (tilde * case.weight[:, None]).T @ tilde, rtol=1e-11, atol=1e-9
+    )
     P = reference.softmax(tilde @ W)
     want = np.diag(case.weight @ P) - (P * case.weight[:, None]).T @ P
-    np.testing.assert_allclose(S, want / case.weight.sum(), rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(case.source.class_curvature(W, center), want, rtol=1e-11, atol=1e-11)
 
 
 def surveyed(rows_per_part=None):

@@ -51,6 +51,7 @@ DATA: dict[str, Callable[[], Data]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATA)
 def test_the_optimum_in_extended_precision(name):
     X, y, weight = DATA[name]()

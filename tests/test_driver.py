@@ -188,6 +188,7 @@ print(fl.cross_entropy_loss(z, np.arange(100) % 3))
 """
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_compiled_anew(tmp_path):
     value = python(FIT, NUMBA_CACHE_DIR=str(tmp_path)).strip()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -245,6 +246,7 @@ def test_threads_of_python_do_not_disturb_each_other():
     assert numbers == [(1, 1)] * 4
 
 
+@pytest.mark.slow
 def test_symbols_of_sweeps_differ_whatever_their_types():
     """Kernels come from the disk with their symbols: equal names for margins and accumulate would mix them up."""
     code = """

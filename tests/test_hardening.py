@@ -261,6 +261,7 @@ def test_separation_is_told_of_complete_cases_and_of_no_others():
                     assert LogisticRegression(C=np.inf).fit(X, split).separated_, seed
 
 
+@pytest.mark.slow
 def test_labels_and_weights_make_nothing_of_their_length():
     """2e7 rows of one byte: codes are a byte a row, all else is blocks and the sample with its rows' numbers."""
     code = """

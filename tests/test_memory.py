@@ -45,6 +45,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="resource is POSIX")
 @pytest.mark.parametrize(
     ("kind", "order"), [*product(("binary", "multi", "solve"), "CF"), ("estimator", "C"), ("frame", "F")]

@@ -7,7 +7,7 @@ from optimum import LONG, optimum, value_grad_hess
 import fastlogit as fl
 from fastlogit.fit import survey
 from fastlogit.plan import sample_size
-from fastlogit.solvers import SOLVERS, certificates
+from fastlogit.solvers import SOLVERS, certificates, duality
 from fastlogit.sources.targets import memory_source
 
 
@@ -68,6 +68,43 @@ def test_certificates_hold():
 @pytest.mark.slow
 def test_certificates_hold_on_many_problems():
     check_certificates(range(60, 500))
+
+
+def check_duality(seeds):
+    """Bound D, where the solvers that know no Hessian end, and far from there."""
+    kinds = []
+    for seed in seeds:
+        X, y, settings = problem(seed)
+        if settings["C"] == np.inf:
+            continue
+        W, best = optimum(X, y, **settings)
+        for solver in ("lbfgs", "newton-cg"):
+            solution = fl.solve(X, y, solver=solver, **settings)
+            gap = float(true_value(solution.x, X, y, **settings) - best)
+            kinds.append(solution.gap_kind)
+            if solution.gap_kind == "D":
+                assert solution.converged and solution.gap <= 1e-8 * solution.value, (seed, solver)
+                assert gap <= solution.gap + 1e-14 * float(best), (seed, solver)
+        C = settings.pop("C")
+        source = memory_source(X, y, **settings)
+        for fit_intercept in (True, False):
+            objective = survey(source, None, 0, C=C, fit_intercept=fit_intercept, standardize=False)
+            x = np.random.default_rng(seed).standard_normal(objective.shape)
+            x[-1] = 0.1 * x[-1] if fit_intercept else 0.0
+            x = (x - x.mean(axis=1, keepdims=True) if x.shape[1] > 1 else x).ravel() / 10
+            point = objective.at(x)
+            lowest = float(best) if fit_intercept else fl.solve(X, y, C=C, fit_intercept=False, **settings).value
+            assert point.value - lowest <= duality.gap(objective, point) * (1 + 1e-9), seed
+    assert kinds.count("D") > 0.9 * len(kinds)
+
+
+def test_duality_bound_holds():
+    check_duality(range(40))
+
+
+@pytest.mark.slow
+def test_duality_bound_holds_on_many_problems():
+    check_duality(range(40, 400))
 
 
 def test_bound_at_a_point_is_tight_with_the_exact_radius():

@@ -17,7 +17,7 @@ REASONS = {
     r"keyword argument '(penalty|l1_ratio|n_jobs|dual|intercept_scaling)'": "a parameter that is not there",
     r"Invalid parameter '(penalty|l1_ratio|n_jobs|dual)'": "a parameter that is not there",
     r"KeyError: 'n_jobs'": "a parameter that is not there",
-    r"X is sparse|sparsify": "sparse rows are not read, nor sparse coefficients kept",
+    r"sparsify": "coefficients stay dense",
     r"LogisticRegressionCV must be a str": "LogisticRegressionCV is scikit-learn's own",
 }
 #: Tests that fail for a reason of their own.

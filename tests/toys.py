@@ -10,6 +10,7 @@ from fastlogit.kernels import storage as protocol
 from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.passes import Targets
 from fastlogit.sources.memory import MemorySource
+from fastlogit.sources.targets import source_of
 
 
 class Deltas(NamedTuple):
@@ -87,7 +88,8 @@ class TwoSources:
 
         def part(rows: slice) -> MemorySource:
             cuts = (a if name == "class_weight" or not a.size else a[rows] for name, a in targets._asdict().items())
-            return MemorySource(to_storage(X[rows]), Targets(*cuts), loss, dtype)
+            storage = to_storage(X[rows])
+            return source_of(storage)(storage, Targets(*cuts), loss, dtype)
 
         return cls(part(slice(None, cut)), part(slice(cut, None)))
 

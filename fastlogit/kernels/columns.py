@@ -37,6 +37,10 @@ class Columns(NamedTuple):
         """The stored type."""
         return self.X.dtype
 
+    def first_not_finite(self) -> tuple[int, int, float] | None:
+        """Return row, column and value of an element that is NaN or infinite."""
+        return protocol.first_not_finite(self.X)
+
     def take(self, rows: NDArray[np.intp]) -> "Columns":
         """Return a copy of some rows."""
         X = np.empty((len(rows), self.X.shape[1]), self.X.dtype, order="F")

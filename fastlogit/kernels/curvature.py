@@ -10,14 +10,24 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from fastlogit.kernels.gram import add_gram, row_squares, scale_rows
 from fastlogit.kernels.jit import kernel
 from fastlogit.kernels.jit import tile as compiled
 from fastlogit.kernels.losses import LOSS, SMALLEST_MARGIN, Tile, losses, probabilities, weigh_and_sum
-from fastlogit.kernels.passes import bounds, class_factors, tile_for
+from fastlogit.kernels.passes import class_factors, row_weights, tile_for
 from fastlogit.kernels.pointer import i64
 from fastlogit.kernels.simd import Sum, Vector, muladd
-from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate, as_rows, margins, padded_rows, take, tile_rows
+from fastlogit.kernels.storage import (
+    ROWS_AT_ONCE,
+    accumulate,
+    accumulate_moments,
+    as_rows,
+    bounds,
+    margins,
+    padded_rows,
+    take,
+    tile_rows,
+)
+from fastlogit.kernels.tiles import accumulate_gram, squares, tile_scratch
 
 HESS_ROWS = 128
 
@@ -45,6 +55,7 @@ def grad_hess(
     b: Any,
     center: Any,
     inverse_scale: Any,
+    base: float,
     n_features: int,
     first: int,
     last: int,
@@ -58,9 +69,9 @@ def grad_hess(
     ``||x~ * inverse_scale||^2`` over rows of positive weight. ``H`` (n_chunks, K (K + 1) / 2, size, size) float64
     receives the blocks of classes k <= l, in that order, upper triangles, the intercept in row and column n_features.
     ``inverse_scale`` (size,), size being n_features + 1 padded, is of the type that the Hessian's products are
-    computed in.
+    computed in; ``base`` is the square of a row of zeros, see `fastlogit.kernels.tiles.squares`.
     """
-    begin, end = bounds(first, last, chunk, n_chunks)
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
     K, T = b.size, HESS_ROWS
     tile = tile_for(W, T)
     Z = as_rows(tile)
@@ -69,8 +80,8 @@ def grad_hess(
     factor = np.empty(T if targets.class_weight.size else 0, W.dtype)
     sums = np.zeros((K + 3, ROWS_AT_ONCE))
     sums[K + SMALLEST_MARGIN] = np.inf
-    B = np.zeros((T, inverse_scale.size), inverse_scale.dtype)
-    Q = np.zeros((T, inverse_scale.size), inverse_scale.dtype)
+    B = tile_scratch(storage, T, inverse_scale)
+    Q = tile_scratch(storage, T, inverse_scale)
     square = np.empty(T, inverse_scale.dtype)
     center_of_tile = center.astype(inverse_scale.dtype)
     gradient = G[chunk]
@@ -87,7 +98,7 @@ def grad_hess(
         accumulate(storage, start, n, tile, center, gradient, 2)
         take(storage, start, n, center_of_tile, B)
         B[:, n_features] = 1.0
-        row_squares(B, inverse_scale, n, square)
+        squares(storage, start, n, center, inverse_scale, base, B, square)
         for r in range(n):
             if F[r] > 0.0:
                 largest = max(largest, square[r])
@@ -95,12 +106,54 @@ def grad_hess(
         for k in range(K):
             for m in range(k, K):
                 _curvature(P, F, k, m, K, n, c)
-                scale_rows(B, c, n, Q)
-                add_gram(B, Q, n, H[chunk, block])
+                accumulate_gram(storage, start, n, n_features, c, B, Q, H[chunk, block])
                 block += 1
     for k in range(K + 3):
         totals[chunk, k] = sums[k].min() if k == K + SMALLEST_MARGIN else sums[k].sum()
     totals[chunk, K + 3] = largest
+
+
+@kernel
+def diagonal(
+    chunk: int,
+    n_chunks: int,
+    storage: Any,
+    targets: Any,
+    loss: Any,
+    W: Any,
+    b: Any,
+    center: Any,
+    shift: Any,
+    first: int,
+    last: int,
+    G: Any,
+    totals: Any,
+) -> None:
+    """Add up the moments of the columns with every class's curvature for weights, in one read.
+
+    ``G`` (n_chunks, K m, padded) float64 receives for each class the m sums that `fastlogit.kernels.passes.moments`
+    says, the weights being ``s_i p_k (1 - p_k)``; ``totals`` (n_chunks, K) the sums of these. ``shift`` is ``center``,
+    as float64.
+    """
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
+    K, m = b.size, G.shape[1] // b.size
+    T = tile_rows(storage, K)
+    tile = tile_for(W, T)
+    Z, P = as_rows(tile), np.empty((loss.n_classes, padded_rows(T)), W.dtype)
+    S, F, c = np.empty(padded_rows(T)), np.zeros(padded_rows(T)), np.empty(padded_rows(T))
+    factor = np.empty(padded_rows(T) if targets.class_weight.size else 0)
+    sums = np.zeros((4, ROWS_AT_ONCE))
+    G[chunk] = 0.0
+    totals[chunk] = 0.0
+    for start in range(begin, end, T):
+        n = min(T, end - start)
+        margins(storage, start, n, W, center, tile, 2)
+        probabilities(loss, targets.offset, start, n, b, Z, P)
+        row_weights(targets, start, n, factor, S, F, sums)
+        for k in range(K):
+            _curvature(P, F, k, k, K, n, c)
+            accumulate_moments(storage, start, n, c, shift, G[chunk, k * m : (k + 1) * m], 2)
+            totals[chunk, k] += c[:n].sum()
 
 
 @intrinsic
@@ -154,7 +207,7 @@ def hess_vec(
     receives each chunk's ``sum_i s_i r_i (x_i - center)`` with ``r_k = p_k (v_k - sum_l p_l v_l)``, v being the margins
     of the direction; ``totals`` (n_chunks, K) its ``sum_i s_i r_i``.
     """
-    begin, end = bounds(first, last, chunk, n_chunks)
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
     K = b.size // 2
     T = tile_rows(storage, K)
     Z, P = tile_for(W, T), np.empty((loss.n_classes, padded_rows(T)), W.dtype)
@@ -194,7 +247,7 @@ def losses_along(
 
     ``W`` and ``b`` as in `hess_vec`; ``totals`` (n_chunks, len(steps)).
     """
-    begin, end = bounds(first, last, chunk, n_chunks)
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
     K = b.size // 2
     T = tile_rows(storage, K)
     Z, at = tile_for(W, T), np.zeros((K, padded_rows(T)), W.dtype)
@@ -232,7 +285,7 @@ def largest_square(
 
     ``W`` (m, padded) and ``b`` (m,) are of any number m of columns; ``totals`` (n_chunks,).
     """
-    begin, end = bounds(first, last, chunk, n_chunks)
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
     T = tile_rows(storage, b.size)
     tile, square = tile_for(W, T), np.zeros((1, padded_rows(T)), W.dtype)
     Z = as_rows(tile)

@@ -18,6 +18,7 @@ from fastlogit.kernels.storage import (
     accumulate,
     accumulate_moments,
     as_rows,
+    bounds,
     margins,
     padded_rows,
     tile_rows,
@@ -87,15 +88,6 @@ def row_weights(targets: Any, start: int, n: int, factor: Any, S: Any, F: Any, s
     weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
 
 
-@compiled
-def bounds(first: int, last: int, chunk: Any, n_chunks: int) -> Any:
-    """Return the rows of a chunk: whole tiles of 64 rows, so that only the last chunk ends within one."""
-    blocks = (last - first + 63) // 64
-    begin = first + 64 * (chunk * blocks // n_chunks)
-    end = first + 64 * ((chunk + 1) * blocks // n_chunks)
-    return begin, min(end, last)
-
-
 @kernel
 def loss_grad(
     chunk: int,
@@ -117,7 +109,7 @@ def loss_grad(
     (n_chunks, K + 3) its ``sum_i s_i r_i``, ``sum_i s_i loss_i``, smallest margin over rows of positive weight, and
     number of rows whose true class leads.
     """
-    begin, end = bounds(first, last, chunk, n_chunks)
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
     K = b.size
     T = tile_rows(storage, K)
     tile = tile_for(W, T)
@@ -145,10 +137,11 @@ def moments(
 ) -> None:
     """Weighted first and second moments of the columns over rows ``first`` to ``last``, in one read.
 
-    ``G`` (n_chunks, 2, padded) float64 receives ``sum_i s_i (x_i - shift)`` and ``sum_i s_i (x_i - shift)^2``;
-    ``totals`` (n_chunks, 1) ``sum_i s_i``. Computed in float64, whatever the storage.
+    ``G`` (n_chunks, 2, padded) float64 receives ``sum_i s_i (x_i - shift)`` and ``sum_i s_i (x_i - shift)^2``, of a
+    sparse storage what `fastlogit.kernels.csr` says; ``totals`` (n_chunks, 1) ``sum_i s_i``. Computed in float64,
+    whatever the storage.
     """
-    begin, end = bounds(first, last, chunk, n_chunks)
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
     T = tile_rows(storage, 1)
     S, F = np.empty(padded_rows(T)), np.zeros(padded_rows(T))
     factor = np.empty(padded_rows(T) if targets.class_weight.size else 0)
@@ -166,7 +159,7 @@ def decision(
     chunk: int, n_chunks: int, storage: Any, offset: Any, W: Any, b: Any, center: Any, first: int, last: int, out: Any
 ) -> None:
     """Write the margins of rows ``first`` to ``last`` into rows 0 to ``last - first`` of ``out`` (rows, K)."""
-    begin, end = bounds(first, last, chunk, n_chunks)
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
     T = tile_rows(storage, b.size)
     tile = tile_for(W, T)
     Z = as_rows(tile)
@@ -197,7 +190,7 @@ def predict_proba(
     out: Any,
 ) -> None:
     """Write the class probabilities of rows ``first`` to ``last`` into ``out`` (rows, n_classes), from its row 0 on."""
-    begin, end = bounds(first, last, chunk, n_chunks)
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
     T = tile_rows(storage, b.size)
     tile = tile_for(W, T)
     Z = as_rows(tile)

@@ -34,6 +34,10 @@ class Rows(NamedTuple):
         """The stored type."""
         return self.X.dtype
 
+    def first_not_finite(self) -> tuple[int, int, float] | None:
+        """Return row, column and value of an element that is NaN or infinite."""
+        return protocol.first_not_finite(self.X)
+
     def take(self, rows: NDArray[np.intp]) -> "Rows":
         """Return a copy of some rows."""
         return Rows(read_only(self.X[rows]))

@@ -172,12 +172,13 @@ class Lanes:
     """The vectors of one computing type (numba float32 or float64), made at the builder's position.
 
     ``width`` is the number of registers of a vector, 1 or 2: two let a long chain of operations overlap with itself.
+    ``count`` lanes, where it is given, are less than a register.
     """
 
-    def __init__(self, context: Any, builder: Any, compute: Any, width: int = 1) -> None:
+    def __init__(self, context: Any, builder: Any, compute: Any, width: int = 1, count: int | None = None) -> None:
         self.context, self.builder, self.compute, self.width = context, builder, compute, width
         self.registers = 32 if register_bytes(context) == 64 else 16
-        self.count = width * register_bytes(context) * 8 // compute.bitwidth
+        self.count = count or width * register_bytes(context) * 8 // compute.bitwidth
         self.scalar = context.get_data_type(compute)
         self.reals = ir.VectorType(self.scalar, self.count)
         self.integers = ir.VectorType(ir.IntType(compute.bitwidth), self.count)

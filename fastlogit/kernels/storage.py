@@ -3,13 +3,16 @@
 A storage is a ``NamedTuple`` of arrays. A pass hands it a range of rows, coefficients and a centre; only the storage
 knows how X lies in memory, and it knows nothing of losses. To join, a storage registers an ``overload`` of these
 functions for its own type (`fastlogit.kernels.rows` and `columns` do), and gives Python the attributes ``shape`` and
-``dtype`` and the method ``take(rows)``, a storage of some rows alone.
+``dtype`` and the method ``take(rows)``, a storage of some rows alone. `fastlogit.kernels.csr` is a sparse one; it has
+functions of its own in the place of those of `fastlogit.kernels.tiles` too.
 
 Conventions: ``start`` and ``n`` are the tile's rows, some ``tile_rows`` at a time being quickest; ``W`` is (K, padded),
 or (padded,) where there is one margin a row, which compiles to less; ``Z`` and ``R`` are (K, rows) or (rows,) to match;
 ``center`` is (padded,). All are of the computing type and zero from n_features on, padded to a multiple of `PADDING`.
-``G`` is (K, padded) float64. ``sweeps`` tells over how many sweeps of a tile the pass can spread its asking for the
-next tile: it is a hint, for the speed alone. ``Z`` may be written up to `padded_rows`.
+``G`` is (K, padded) float64. A sparse storage has them the other way around in memory, the classes of a column
+adjacent, and adds up rows as they are: their centre is in the intercepts (`pack_coefficients`). ``sweeps`` tells over
+how many sweeps of a tile the pass can spread its asking for the next tile: it is a hint, for the speed alone. ``Z`` may
+be written up to `padded_rows`.
 """
 
 from typing import Any
@@ -52,6 +55,11 @@ def take(storage: Any, start: int, n: int, center: Any, B: Any) -> None:
     raise _for_kernels("take")
 
 
+def bounds(storage: Any, first: int, last: int, chunk: int, n_chunks: int) -> Any:
+    """Return the rows of a chunk of ``first`` to ``last``."""
+    raise _for_kernels("bounds")
+
+
 def tile_rows(storage: Any, K: int) -> int:
     """Return the rows of a tile: a multiple of 16."""
     raise _for_kernels("tile_rows")
@@ -69,6 +77,28 @@ def n_features(storage: Any) -> int:
 
 def _has_matrix(storage: Any) -> bool:
     return "X" in getattr(storage, "fields", ())
+
+
+def is_sparse(kind: Any) -> bool:
+    """Tell whether a storage, or its numba type, keeps nonzeros only."""
+    return "indptr" in getattr(kind, "fields", getattr(kind, "_fields", ()))
+
+
+@tile
+def row_bounds(first: int, last: int, chunk: int, n_chunks: int) -> Any:
+    """Return the rows of a chunk: whole tiles of 64 rows, so that only the last chunk ends within one."""
+    blocks = (last - first + 63) // 64
+    begin = first + 64 * (chunk * blocks // n_chunks)
+    end = first + 64 * ((chunk + 1) * blocks // n_chunks)
+    return begin, min(end, last)
+
+
+@overload(bounds, jit_options=TILE_OPTIONS)
+def _bounds(storage: Any, first: Any, last: Any, chunk: Any, n_chunks: Any) -> Any:
+    def by_rows(storage: Any, first: Any, last: Any, chunk: Any, n_chunks: Any) -> Any:
+        return row_bounds(first, last, chunk, n_chunks)
+
+    return None if is_sparse(storage) else by_rows
 
 
 @overload(lines, jit_options=TILE_OPTIONS)
@@ -109,6 +139,15 @@ def padded_rows(T: int) -> int:
     return (T + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
 
 
+def first_not_finite(X: NDArray[Any]) -> tuple[int, int, float] | None:
+    """Return row, column and value of the first element of a matrix that is NaN or infinite."""
+    bad = ~np.isfinite(X)
+    if not bad.any():
+        return None
+    row, column = np.argwhere(bad)[0].tolist()
+    return row, column, float(X[row, column])
+
+
 def padded(n_features: int) -> int:
     """Return the length of a coefficient row: ``n_features`` up to a multiple of `PADDING`."""
     return -(-n_features // PADDING) * PADDING
@@ -122,8 +161,34 @@ def pack(values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
 
 
 def pack_coefficients(
-    W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any
+    storage: Any, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return coefficients, intercepts and centre as a pass reads them; ``W`` is (n_features + 1, K)."""
-    coefficients = pack(W[:-1].T, dtype)
-    return coefficients[0] if W.shape[1] == 1 else coefficients, W[-1].astype(dtype), pack(center, dtype)
+    """Return coefficients, intercepts and centre as a pass reads them; ``W`` is (n_features + 1, K).
+
+    A sparse storage's rows stay as they are: ``(x - c) W + b = x W + (b - c W)``.
+    """
+    intercepts = W[-1]
+    if not is_sparse(storage):
+        coefficients = pack(W[:-1].T, dtype)
+    else:
+        # not by BLAS, whose threads would go on spinning beside the pass
+        intercepts = intercepts - np.einsum("j,jk", center, W[:-1])
+        adjacent = np.zeros((padded(len(W) - 1), n_adjacent(W.shape[1])), dtype)
+        adjacent[: len(W) - 1, : W.shape[1]] = W[:-1]
+        coefficients = adjacent[:, : W.shape[1]].T
+    return coefficients[0] if W.shape[1] == 1 else coefficients, intercepts.astype(dtype), pack(center, dtype)
+
+
+def empty_sums(storage: Any, n_chunks: int, n_sums: int, size: int) -> NDArray[np.float64]:
+    """Return room for each chunk's sums (n_sums, size), in the order that the storage adds to them."""
+    if is_sparse(storage):
+        return np.empty((n_chunks, size, n_adjacent(n_sums))).transpose(0, 2, 1)[:, :n_sums]
+    return np.empty((n_chunks, n_sums, size))
+
+
+def n_adjacent(K: int) -> int:
+    """Return how many numbers a sparse storage has in the place of K of a column: 1, 2, or a multiple of 4.
+
+    They are then loaded and stored whole: a masked store is not forwarded to the load that comes next.
+    """
+    return K if K <= 2 else -(-K // 4) * 4

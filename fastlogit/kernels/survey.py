@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from fastlogit.kernels.gram import row_squares
 from fastlogit.kernels.jit import TILE_OPTIONS, kernel
 from fastlogit.kernels.jit import tile as compiled
-from fastlogit.kernels.passes import bounds, row_weights
-from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate_moments, take
+from fastlogit.kernels.passes import row_weights
+from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate_moments, bounds, row_bounds, take
+from fastlogit.kernels.tiles import accumulate_information, squares, tile_scratch
 
 _ROWS = 128
 
@@ -42,7 +42,7 @@ def _stratum_of(y: Any, row: Any) -> Any:
 @kernel
 def count_strata(chunk: int, n_chunks: int, y: Any, counts: Any) -> None:
     """Count the rows of each class into ``counts`` (n_chunks, n_strata)."""
-    begin, end = bounds(0, y.shape[0], chunk, n_chunks)
+    begin, end = row_bounds(0, y.shape[0], chunk, n_chunks)
     counts[chunk] = 0
     for row in range(begin, end):
         counts[chunk, _stratum(y, row)] += 1
@@ -54,16 +54,17 @@ def draw(
 ) -> None:
     """Draw the rows whose hash is below their class's limit.
 
-    ``limits`` (n_strata,) uint64. Chunk c's rows go to ``rows`` (last - first,) from its own first row on, their
-    number to ``counts[c]``. Which rows are drawn depends on their index and the seed alone.
+    ``limits`` (n_strata,) uint64. Chunk c's rows go to ``rows`` (last - first,) from its own first row on, which goes
+    to ``counts[c, 0]``, and their number to ``counts[c, 1]``. Which rows are drawn depends on their index and the seed
+    alone.
     """
-    begin, end = bounds(first, last, chunk, n_chunks)
+    begin, end = row_bounds(first, last, chunk, n_chunks)
     found = begin - first
     for row in range(begin, end):
         if _hash(np.uint64(row) + seed) < limits[_stratum(y, row)]:
             rows[found] = row
             found += 1
-    counts[chunk] = found - (begin - first)
+    counts[chunk, 0], counts[chunk, 1] = begin - first, found - (begin - first)
 
 
 @kernel
@@ -74,25 +75,26 @@ def survey(
     targets: Any,
     shift: Any,
     inverse_scale: Any,
+    base: float,
     limit: float,
     first: int,
     last: int,
     G: Any,
     totals: Any,
-    squares: Any,
+    far: Any,
     rows: Any,
     counts: Any,
 ) -> None:
     """Moments as in `fastlogit.kernels.passes.moments`, and the rows that lie far out, in one read.
 
     A row lies far out where ``sum_j ((x_j - shift_j) inverse_scale_j)^2 > limit``; its index goes to ``rows`` and the
-    sum to ``squares``, as in `draw`.
+    sum to ``far``, as in `draw`. ``base``: see `fastlogit.kernels.tiles.squares`.
     """
-    begin, end = bounds(first, last, chunk, n_chunks)
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
     S, F, square = np.empty(_ROWS), np.zeros(_ROWS), np.empty(_ROWS, inverse_scale.dtype)
     factor = np.empty(_ROWS if targets.class_weight.size else 0)
     sums = np.zeros((4, ROWS_AT_ONCE))
-    B, center = np.zeros((_ROWS, shift.size), inverse_scale.dtype), shift.astype(inverse_scale.dtype)
+    B, center = tile_scratch(storage, _ROWS, inverse_scale), shift.astype(inverse_scale.dtype)
     found = begin - first
     G[chunk] = 0.0
     for start in range(begin, end, _ROWS):
@@ -100,49 +102,60 @@ def survey(
         row_weights(targets, start, n, factor, S, F, sums)
         accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
         take(storage, start, n, center, B)
-        row_squares(B, inverse_scale, n, square)
+        squares(storage, start, n, center, inverse_scale, base, B, square)
         for r in range(n):
             if square[r] > limit:
-                rows[found], squares[found] = start + r, square[r]
+                rows[found], far[found] = start + r, square[r]
                 found += 1
     totals[chunk, 0] = sums[0].sum()
-    counts[chunk] = found - (begin - first)
+    counts[chunk, 0], counts[chunk, 1] = begin - first, found - (begin - first)
 
 
 @kernel
 def information(
-    chunk: int, n_chunks: int, storage: Any, targets: Any, center: Any, first: int, last: int, sums: Any
+    chunk: int, n_chunks: int, storage: Any, targets: Any, center: Any, first: int, last: int, sums: Any, totals: Any
 ) -> None:
-    """Add up ``a = s (x - center)^2`` and ``a^2`` of every column into ``sums`` (n_chunks, 2, padded), in one read."""
-    begin, end = bounds(first, last, chunk, n_chunks)
+    """Add up ``a = s (x - center)^2`` and ``a^2`` of every column into ``sums`` (n_chunks, 2, padded), in one read.
+
+    Of a sparse storage as `fastlogit.kernels.csr` says. ``totals`` (n_chunks, 2) receives the sums of s and ``s^2``.
+    """
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
     S, F = np.empty(_ROWS), np.zeros(_ROWS)
     factor = np.empty(_ROWS if targets.class_weight.size else 0)
     weights = np.zeros((4, ROWS_AT_ONCE))
-    B = np.zeros((_ROWS, center.size))
+    B = tile_scratch(storage, _ROWS, center)
     sums[chunk] = 0.0
+    totals[chunk] = 0.0
     for start in range(begin, end, _ROWS):
         n = min(_ROWS, end - start)
         row_weights(targets, start, n, factor, S, F, weights)
         take(storage, start, n, center, B)
+        accumulate_information(storage, start, n, F, center, B, sums[chunk])
         for r in range(n):
-            for j in range(center.size):
-                a = F[r] * B[r, j] * B[r, j]
-                sums[chunk, 0, j] += a
-                sums[chunk, 1, j] += a * a
+            totals[chunk, 0] += F[r]
+            totals[chunk, 1] += F[r] * F[r]
 
 
 @kernel
 def widest_row(
-    chunk: int, n_chunks: int, storage: Any, center: Any, inverse_scale: Any, first: int, last: int, totals: Any
+    chunk: int,
+    n_chunks: int,
+    storage: Any,
+    center: Any,
+    inverse_scale: Any,
+    base: float,
+    first: int,
+    last: int,
+    totals: Any,
 ) -> None:
     """Write each chunk's largest ``sum_j ((x_j - center_j) inverse_scale_j)^2`` into ``totals`` (n_chunks,)."""
-    begin, end = bounds(first, last, chunk, n_chunks)
-    square, B = np.empty(_ROWS, inverse_scale.dtype), np.zeros((_ROWS, center.size), inverse_scale.dtype)
+    begin, end = bounds(storage, first, last, chunk, n_chunks)
+    square, B = np.empty(_ROWS, inverse_scale.dtype), tile_scratch(storage, _ROWS, inverse_scale)
     largest = 0.0
     for start in range(begin, end, _ROWS):
         n = min(_ROWS, end - start)
         take(storage, start, n, center, B)
-        row_squares(B, inverse_scale, n, square)
+        squares(storage, start, n, center, inverse_scale, base, B, square)
         for r in range(n):
             largest = max(largest, square[r])
     totals[chunk] = largest

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fastlogit.objective import Array, Objective, Point
+from fastlogit.solvers.duality import Ending
 from fastlogit.solvers.line_search import is_lower, shorter
-from fastlogit.solvers.preconditioner import kronecker
+from fastlogit.solvers.preconditioner import preconditioner
 from fastlogit.solvers.solution import Record, Solution, Status, better_start, solver
 
 _MEMORY = 20
@@ -46,13 +47,21 @@ class Pairs:
         return q
 
 
+Enough = Callable[[Point, float], bool]
+
+
+def within(tol: float) -> Enough:
+    """Return what tells whether an estimate is within a relative gap."""
+    return lambda point, estimate: estimate <= tol * abs(point.value)
+
+
 def descend(
     objective: Objective,
     point: Point,
     pairs: Pairs,
     record: Record,
     *,
-    until: float | None = None,
+    enough: Enough | None = None,
     dtype: Any = np.float64,
 ) -> tuple[Point, float, Status | None]:
     """Descend from ``point`` until the gap is estimated to be small, or nothing is gained.
@@ -63,8 +72,8 @@ def descend(
         Where to begin, and what to keep.
     pairs : Pairs
         The approximate inverse Hessian, which learns from each step.
-    until : float, optional
-        The relative gap to reach, by default the record's.
+    enough : callable, optional
+        Tells from a point and the estimate of its gap whether to stop: by default where that is within the record's.
     dtype : dtype
         What reads compute in.
 
@@ -78,14 +87,14 @@ def descend(
     The estimate is ``1/2 g' M g`` with the corrected inverse Hessian, and at the end with the preconditioner if that is
     larger.
     """
-    tol = record.tol if until is None else until
+    enough = enough or within(record.tol)
     while True:
         step = -pairs.solve(point.grad)
         estimate = -0.5 * float(point.grad @ step)
-        if estimate <= tol * abs(point.value):
+        if enough(point, estimate):
             estimate = max(estimate, 0.5 * float(point.grad @ pairs.precondition(point.grad)))
         stop = record.add(point, estimate, "estimate")
-        if estimate <= tol * abs(point.value):
+        if enough(point, estimate):
             return point, estimate, None
         if stop is not None:
             return point, estimate, stop
@@ -103,25 +112,25 @@ def descend(
 
 @solver
 def lbfgs(objective: Objective, x0: Array, record: Record) -> Solution:
-    """Minimise by L-BFGS on a Kronecker product of curvatures, for many parameters.
+    """Minimise by L-BFGS on a Kronecker product of curvatures or on the diagonal, for many parameters.
 
-    Called as `fastlogit.solvers.solution.solver` says. The gap is an estimate, by the corrected inverse Hessian and by
-    the preconditioner, the larger of the two.
+    Called as `fastlogit.solvers.solution.solver` says. The gap is bound D of `fastlogit.solvers.duality` where the
+    penalty allows one, else an estimate, by the corrected inverse Hessian or the preconditioner, the larger of the two.
 
     Notes
     -----
-    Each read takes the gradient alone. Memory: 42 vectors of n, and one (n_features + 1)^2 matrix.
+    Each read takes the gradient alone. Memory: 42 vectors of n, and what the preconditioner holds.
     """
     smaller, x = objective.on_sample(), x0
     if smaller is not None:
         dtype = smaller.source.dtype
         on_sample = record.on_sample(smaller)
-        end, _, _ = descend(smaller, smaller.at(x, dtype), Pairs(kronecker(smaller, x)), on_sample, dtype=dtype)
+        end, _, _ = descend(smaller, smaller.at(x, dtype), Pairs(preconditioner(smaller, x)), on_sample, dtype=dtype)
         x = better_start(objective, x0, end.x)
-    pairs, dtype = Pairs(kronecker(smaller or objective, x)), objective.source.dtype
-    point, gap, stop = descend(
-        objective, objective.at(x, dtype), pairs, record, until=max(_ROUGH_TOL, record.tol), dtype=dtype
-    )
+    pairs, dtype = Pairs(preconditioner(smaller or objective, x)), objective.source.dtype
+    rough = within(max(_ROUGH_TOL, record.tol))
+    point, gap, stop = descend(objective, objective.at(x, dtype), pairs, record, enough=rough, dtype=dtype)
+    ending = Ending(objective, record)
     if stop is None:
-        point, gap, stop = descend(objective, objective.at(point.x), pairs, record)
-    return record.solution(stop or Status.CONVERGED, point, gap, "estimate")
+        point, gap, stop = descend(objective, objective.at(point.x), pairs, record, enough=ending)
+    return ending.solution(point, gap, stop)

@@ -13,7 +13,7 @@ from fastlogit.kernels.curvature import HESS_ROWS
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers import certificates
 from fastlogit.solvers.certificates import Factor
-from fastlogit.solvers.lbfgs import Pairs, descend
+from fastlogit.solvers.lbfgs import Pairs, descend, within
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.separation import is_separating
 from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start, solver
@@ -29,7 +29,6 @@ _BOUNDED = 1e-6
 _KEEP_ON_SAMPLE = 0.03
 _SAMPLE_STEPS = 30
 _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
-_EPS, _GRADIENT_ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
 #: Damping begins at this share of the rows' weight, and grows a hundredfold.
 _FIRST_DAMPING = 1e-8
 #: With more classes the exact radius would take more than ten reads.
@@ -66,9 +65,7 @@ class _Model:
         # times this one. Within a tile, where float32 may be the type, some square root of its rows matter (N. Higham
         # and T. Mary, "A new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41 (2019)).
         doubt = _ROUNDINGS * float(np.finfo(dtype).eps) * len(H) / max(factor.smallest, 1e-300)
-        # the gradient's own rounding: each of its sums is of terms whose absolute values add up to the weight at most
-        rounding = np.full(len(H), _GRADIENT_ROUNDINGS * _EPS * objective.weight)
-        error = factor.norm_bound(residual) + factor.norm_bound(rounding)
+        error = factor.norm_bound(residual) + factor.norm_bound(objective.rounding)
         lost = factor.values is not None and np.linalg.norm(residual) > _LOST * np.linalg.norm(point.grad)
         if damping > 0.0 or lost or not doubt < 0.5:
             return cls(factor, step, decrement, np.inf, np.inf)
@@ -145,7 +142,7 @@ def newton(objective: Objective, x0: Array, record: Record) -> Solution:
     if x.size > EVERY_READ and precondition is not None:
         assert objective.sample is not None
         until = min(record.tol, _BOUNDED) / (_LOOSER * objective.sample.largest_share)
-        point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record, until=until)
+        point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record, enough=within(until))
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop)
         gap = _gap_by_sample(objective, point, dtype)

@@ -6,8 +6,10 @@ from functools import partial
 import numpy as np
 
 from fastlogit.objective import Array, Objective, Point
+from fastlogit.solvers.duality import Ending
+from fastlogit.solvers.lbfgs import Enough, within
 from fastlogit.solvers.line_search import is_lower, shorter
-from fastlogit.solvers.preconditioner import kronecker
+from fastlogit.solvers.preconditioner import preconditioner
 from fastlogit.solvers.solution import Record, Solution, Status, better_start, solver
 
 _PRODUCTS = 100
@@ -55,13 +57,19 @@ def conjugate_gradients(
 
 
 def descend(
-    objective: Objective, point: Point, precondition: Callable[[Array], Array], record: Record
+    objective: Objective,
+    point: Point,
+    precondition: Callable[[Array], Array],
+    record: Record,
+    *,
+    enough: Enough | None = None,
 ) -> tuple[Point, float, Status | None]:
     """Take Newton's steps from ``point`` until the gap is estimated to be small, or nothing is gained.
 
     Returns as `fastlogit.solvers.lbfgs.descend`. The estimate is half the decrement, ``1/2 g' H^-1 g``, as conjugate
     gradients find it, or as the preconditioner has it, the larger; the history has the preconditioner's.
     """
+    enough = enough or within(record.tol)
     while True:
         rough = 0.5 * float(point.grad @ precondition(point.grad))
         stop = record.add(point, rough, "estimate")
@@ -71,7 +79,7 @@ def descend(
         multiply = partial(objective.hess_vec, point.x)
         step, slope = conjugate_gradients(multiply, precondition, point.grad, tol)
         estimate = max(rough, -0.5 * slope)
-        if record.is_small(estimate, point.value):
+        if enough(point, estimate):
             return point, estimate, None
         following = objective.at(point.x + step)
         if not is_lower(following, point, slope):
@@ -86,19 +94,20 @@ def descend(
 def newton_cg(objective: Objective, x0: Array, record: Record) -> Solution:
     """Minimise by Newton's method without a Hessian, from the minimum over the sample.
 
-    Called as `fastlogit.solvers.solution.solver` says. The gap is an estimate.
+    Called as `fastlogit.solvers.solution.solver` says. The gap is bound D of `fastlogit.solvers.duality` where the
+    penalty allows one, else an estimate.
 
     Notes
     -----
-    A read of X for the gradient of each step, and one for each product. Memory: some vectors of n, and one
-    (n_features + 1)^2 matrix.
+    A read of X for the gradient of each step, and one for each product. Memory: some vectors of n, and what the
+    preconditioner holds.
     """
     smaller, x = objective.on_sample(), x0
-    precondition = kronecker(smaller or objective, x)
+    precondition = preconditioner(smaller or objective, x)
     if smaller is not None:
         on_sample = record.on_sample(smaller)
         x = descend(smaller, smaller.at(x), precondition, on_sample)[0].x
-        precondition = kronecker(smaller, x)
+        precondition = preconditioner(smaller, x)
         x = better_start(objective, x0, x)
-    point, gap, stop = descend(objective, objective.at(x), precondition, record)
-    return record.solution(stop or Status.CONVERGED, point, gap, "estimate")
+    ending = Ending(objective, record)
+    return ending.solution(*descend(objective, objective.at(x), precondition, record, enough=ending))

@@ -1,10 +1,27 @@
-"""An approximate Hessian that is cheap to invert for many classes: a Kronecker product of two curvatures."""
+"""Approximate Hessians that are cheap to invert: of one class itself, a Kronecker product, or the diagonal."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from fastlogit.objective import Array, Objective
+from fastlogit.solvers.certificates import Factor
+
+#: With more columns than this their Gram matrix, and what its eigenvectors cost, are too large.
+LARGEST_GRAM = 4096
+
+
+def preconditioner(objective: Objective, x: Array) -> Callable[[Array], Array]:
+    """Return an approximate inverse Hessian at ``x`` as a function of a flat vector; one or two reads of X."""
+    if objective.source.n_features > LARGEST_GRAM:
+        diagonal = objective.hess_diag(x)
+        inverse = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
+        return lambda g: inverse * g
+    if objective.shape[1] == 1:
+        hess = objective.curvature_at(x, objective.source.dtype).hess
+        assert hess is not None
+        return Factor.of(hess).solve
+    return kronecker(objective, x)
 
 
 def kronecker(objective: Objective, x: Array) -> Callable[[Array], Array]:
@@ -21,8 +38,7 @@ def kronecker(objective: Objective, x: Array) -> Callable[[Array], Array]:
 
     size, K = objective.shape
     gram, S = objective.mean_curvature(x)
-    if K > 1:
-        S = S + np.trace(S) / K / K
+    S = S + np.trace(S) / K / K
     values, Q = linalg.eigh(S)
     values = np.maximum(values, 1e-3 * values[-1])
     # the intercept's penalty, and every one where C is infinite, is 0: a trace of the curvature stands in

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogit.exceptions import warn
+from fastlogit.kernels import csr
 from fastlogit.kernels.columns import Columns
+from fastlogit.kernels.csr import CSR
 from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.rows import Rows
 from fastlogit.kernels.table import Column, Table
 
-Storage = Rows | Columns | Table
+Storage = Rows | Columns | Table | CSR
 
 
 def named(column: int, names: Sequence[str] | None) -> str:
@@ -53,7 +56,8 @@ def as_storage(X: Any, name: str = "X") -> tuple[Storage, np.dtype[Any]]:
     Read as they lie, with any strides, read-only or memory-mapped: NumPy arrays of float16, float32, float64, integers
     and booleans in either byte order; pandas, polars and Arrow frames of such columns, in any number of pieces (Arrow's
     own and polars' through pyarrow); CPU tensors of any library that speaks DLPack (PyTorch). Where rows or columns are
-    adjacent, they are read in place and widened in registers; else a tile at a time is cast.
+    adjacent, they are read in place and widened in registers; else a tile at a time is cast. SciPy's CSR matrices and
+    arrays are read as they lie where their column indices ascend; others are converted, with a warning.
 
     Converted whole, at the cost of a second array, are: nested lists, long double (to float64, rounded) and Python
     objects that are numbers (to float64), in a frame those columns alone.
@@ -74,10 +78,8 @@ def as_storage(X: Any, name: str = "X") -> tuple[Storage, np.dtype[Any]]:
     ValueError
         If X is complex, is not a matrix, has no rows or no columns, or misses a value.
     """
-    if hasattr(X, "tocsr") or hasattr(X, "todense"):
-        raise TypeError(
-            f"{name} is sparse ({type(X).__name__}), and fastlogit reads dense data: {name}.toarray() makes them so"
-        )
+    if hasattr(X, "tocsr"):
+        return _of_sparse(X, name)
     if _is_pandas(X):
         return _of_columns([_pandas_column(X, j, name) for j in range(X.shape[1])], X.shape, name)
     if _is_arrow(X):
@@ -96,6 +98,66 @@ def as_storage(X: Any, name: str = "X") -> tuple[Storage, np.dtype[Any]]:
         if array.shape[0] == 1 or array.strides[0] == itemsize:
             return Columns(read_only(array)), dtype
     return Table.of([Column.of(column) for column in array.T], dtype), dtype
+
+
+def _of_sparse(X: Any, name: str) -> tuple[CSR, np.dtype[Any]]:
+    """Return the storage of a SciPy matrix or array: CSR in canonical form as it lies, others converted."""
+    if X.ndim != 2:
+        raise ValueError(f"{name} has {X.ndim} dimensions {X.shape}, but (n_samples, n_features) is needed")
+    _check_shape(X.shape, name)
+    if X.format != "csr":
+        X = _converted(X.tocsr(), f"{name} is {X.format.upper()}, and rows are read")
+    data = as_numbers(name, X.data)
+    fault = _fault(X)
+    if fault:
+        raise ValueError(f"{name} is not a CSR matrix: {fault}")
+    if not csr.ascends(X.indices, X.indptr):
+        summed = X.copy()
+        summed.has_canonical_format = False
+        summed.sum_duplicates()
+        X = _converted(summed, f"{name} has rows whose column indices do not ascend, or repeat (those are added up)")
+        data = as_numbers(name, X.data)
+    if data.dtype == np.float16 or not data.dtype.isnative:
+        data = data.astype(computing_dtype(data.dtype))
+    data, indices, indptr = (np.ascontiguousarray(a) for a in (data, X.indices, X.indptr))
+    return CSR.of(data, indices, indptr, X.shape[1]), computing_dtype(data.dtype)
+
+
+def _converted(X: Any, why: str) -> Any:
+    n_bytes = sum(a.nbytes for a in (X.data, X.indices, X.indptr))
+    warn(
+        f"{why}: a copy of {n_bytes:,} bytes was made. X.tocsr() with X.sum_duplicates(), done once, saves it",
+        import_module("scipy.sparse").SparseEfficiencyWarning,
+    )
+    return X
+
+
+def _fault(X: Any) -> str | None:
+    """Return what is wrong with the arrays of a CSR matrix, which SciPy lets people set at will."""
+    data, indices, indptr, (n_samples, n_features) = X.data, X.indices, X.indptr, X.shape
+    if indptr.shape != (n_samples + 1,):
+        return f"indptr has {len(indptr)} elements for {n_samples} rows, but one more than rows is needed"
+    if indptr.dtype.kind != "i" or indices.dtype.kind != "i":
+        return f"indptr and indices have dtypes {indptr.dtype} and {indices.dtype}, but signed integers are needed"
+    falls = indptr[1:] < indptr[:-1]
+    if indptr[0] < 0:
+        return f"indptr begins at {indptr[0]}, but at least 0 is needed"
+    if falls.any():
+        row = first_of(falls)
+        return f"indptr falls from {indptr[row]} to {indptr[row + 1]} at row {row}"
+    if indptr[-1] > min(len(data), len(indices)):
+        return f"indptr ends at {indptr[-1]}, but data and indices have {len(data)} and {len(indices)} elements"
+    used = indices[indptr[0] : indptr[-1]]
+    if len(used) and (used.min() < 0 or used.max() >= n_features):
+        bad = int(indptr[0]) + first_of((used < 0) | (used >= n_features))
+        row = int(np.searchsorted(indptr, bad, side="right")) - 1
+        return f"row {row} has a column index {indices[bad]}, but columns go from 0 to {n_features - 1}"
+    return None
+
+
+def first_of(condition: NDArray[np.bool_]) -> int:
+    """Return the first place that is true."""
+    return int(np.flatnonzero(condition)[0])
 
 
 def _check_shape(shape: tuple[int, ...], name: str) -> None:

@@ -10,8 +10,8 @@ from fastlogit.kernels import curvature, passes, survey
 from fastlogit.kernels.jit import n_chunks, read_only
 from fastlogit.kernels.losses import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic, Loss
 from fastlogit.kernels.passes import Targets
-from fastlogit.kernels.storage import pack, pack_coefficients
-from fastlogit.prediction import decision_function, parts, predict_proba
+from fastlogit.kernels.storage import empty_sums, pack, pack_coefficients
+from fastlogit.prediction import decision_function, parts, predict_proba, row_bytes
 from fastlogit.sources.intake import named, not_finite
 from fastlogit.sources.protocol import CurvatureSums, Moments, PassSums, add_up, n_margins
 
@@ -40,14 +40,9 @@ class FarRows:
             self.limit = float(self._squares.min()) if self._most else np.inf
 
 
-def _starts(first: int, last: int, chunks: int) -> NDArray[np.int64]:
-    """Return where each chunk begins, counted from ``first``; see `fastlogit.kernels.passes.bounds`."""
-    blocks = -(-(last - first) // 64)
-    return 64 * (np.arange(chunks) * blocks // chunks)
-
-
-def _pieces(values: NDArray[Any], starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
-    return np.concatenate([values[a : a + n] for a, n in zip(starts, counts, strict=True)])
+def _pieces(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:
+    """Return what chunks have found: ``counts`` (chunks, 2) has where each begins, and how many it found."""
+    return np.concatenate([values[a : a + n] for a, n in counts])
 
 
 class MemorySource:
@@ -69,6 +64,10 @@ class MemorySource:
         What messages call the columns.
     """
 
+    subtracts_center = True
+    #: How many sums a column has in `moments` and `information`.
+    _moments, _informations = 2, 2
+
     def __init__(
         self,
         storage: Any,
@@ -82,7 +81,7 @@ class MemorySource:
         self.n_samples, self.n_features = storage.shape
         self.n_classes = loss.n_classes
         self.largest_share, self.feature_names = 1.0, feature_names
-        self.row_bytes = self.n_features * storage.dtype.itemsize
+        self.row_bytes = row_bytes(storage)
         self._parts = parts(storage, n_margins(self.n_classes), rows_per_part)
 
     def moments(self) -> Moments:
@@ -99,9 +98,8 @@ class MemorySource:
 
     def _shifted_moments(self, first: int, last: int, shift: NDArray[np.float64]) -> Moments:
         packed = pack(shift, np.float64)
-        chunks = n_chunks(last - first, 2 * packed.size)
-        sums, weights = np.empty((chunks, 2, packed.size)), np.empty((chunks, 1))
-        passes.moments(chunks, self.storage, self.targets, packed, first, last, sums, weights)
+        sums, weights = self._empty_sums(first, last, self._moments, packed.size, 1)
+        passes.moments(len(sums), self.storage, self.targets, packed, first, last, sums, weights)
         return self._moments_from(last - first, shift, sums, weights)
 
     def _moments_from(
@@ -111,12 +109,26 @@ class MemorySource:
         if weight == 0.0:
             return Moments(n_samples, 0.0, np.zeros_like(shift), np.zeros_like(shift))
         with np.errstate(invalid="ignore", over="ignore"):  # reported by row and column, not by NumPy
-            step, squares = sums.sum(axis=0)[:, : self.n_features]
+            step, squares = self._powers(sums.sum(axis=0)[:, : self.n_features], shift, weight)
             return Moments(n_samples, weight, shift + step / weight, np.maximum(squares - step**2 / weight, 0.0))
+
+    def _powers(self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+        """Return ``sum_i s_i (x_i - shift)`` and ``sum_i s_i (x_i - shift)^2`` from what the storage adds up."""
+        return sums
+
+    def _empty_sums(
+        self, first: int, last: int, n_sums: int, size: int, n_totals: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return room for each chunk's sums over rows (n_sums, size), and its totals."""
+        chunks = self._n_chunks(first, last, n_sums * size)
+        return empty_sums(self.storage, chunks, n_sums, size), np.empty((chunks, n_totals))
+
+    def _n_chunks(self, first: int, last: int, n_sums: int) -> int:
+        return n_chunks(last - first, n_sums)
 
     def _raise_not_finite(self, moments: Moments) -> None:
         zero, none = np.zeros(self.n_features), read_only(np.empty(0))
-        unweighted = MemorySource(
+        unweighted = type(self)(
             self.storage, self.targets._replace(weight=none, class_weight=none), self.loss, self.dtype
         )
         for first, last in self._parts:
@@ -151,15 +163,14 @@ class MemorySource:
         self, first: int, last: int, shift: NDArray[np.float64], inverse_scale: NDArray[Any], far: FarRows
     ) -> Moments:
         packed = pack(shift, np.float64)
-        chunks = n_chunks(last - first, 2 * packed.size)
-        sums, weights = np.empty((chunks, 2, packed.size)), np.empty((chunks, 1))
-        rows, squares, counts = np.empty(last - first, np.int64), np.empty(last - first), np.empty(chunks, np.int64)
+        sums, weights = self._empty_sums(first, last, self._moments, packed.size, 1)
+        rows, squares = np.empty(last - first, np.int64), np.empty(last - first)
+        counts, base = np.empty((len(sums), 2), np.int64), float(np.sum((packed * inverse_scale) ** 2))
         survey.survey(
-            *(chunks, self.storage, self.targets, packed, inverse_scale, far.limit, first, last),
+            *(len(sums), self.storage, self.targets, packed, inverse_scale, base, far.limit, first, last),
             *(sums, weights, squares, rows, counts),
         )
-        starts = _starts(first, last, chunks)
-        far.add(_pieces(rows, starts, counts), _pieces(squares, starts, counts))
+        far.add(_pieces(rows, counts), _pieces(squares, counts))
         return self._moments_from(last - first, shift, sums, weights)
 
     def _sample(self, n: int, seed: int, far: NDArray[np.int64]) -> "MemorySource":
@@ -187,41 +198,39 @@ class MemorySource:
             weight *= self.targets.weight[rows]
         offset = self.targets.offset[rows] if self.targets.offset.size else self.targets.offset
         targets = Targets(*(read_only(a) for a in (y[rows], weight, self.targets.class_weight, offset)))
-        sample = MemorySource(self.storage.take(rows), targets, self.loss, self.dtype)
+        sample = type(self)(self.storage.take(rows), targets, self.loss, self.dtype)
         sample.largest_share = float(max(1.0, share.max()))
         return sample
 
     def _draw(self, limits: NDArray[np.uint64], seed: int, first: int, last: int) -> NDArray[np.int64]:
         chunks = n_chunks(last - first, 1)
-        rows, counts = np.empty(last - first, np.int64), np.empty(chunks, np.int64)
+        rows, counts = np.empty(last - first, np.int64), np.empty((chunks, 2), np.int64)
         survey.draw(chunks, self.targets.y, limits, np.uint64(seed), first, last, rows, counts)
-        return _pieces(rows, _starts(first, last, chunks), counts)
+        return _pieces(rows, counts)
 
     def loss_grad(self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None) -> PassSums:
         """See `fastlogit.sources.protocol.Source.loss_grad`."""
-        packed = pack_coefficients(W, center, dtype or self.dtype)
+        packed = pack_coefficients(self.storage, W, center, dtype or self.dtype)
         sums: PassSums = add_up(self._loss_grad_of(first, last, *packed) for first, last in self._parts)
         return sums
 
     def _loss_grad_of(self, first: int, last: int, W: Any, b: Any, center: Any) -> PassSums:
-        K = b.size
-        chunks = n_chunks(last - first, K * center.size)
-        G, totals = np.empty((chunks, K, center.size)), np.empty((chunks, K + 3))
-        passes.loss_grad(chunks, self.storage, self.targets, self.loss, W, b, center, first, last, G, totals)
-        return PassSums(*self._sums(G, totals, K))
+        G, totals = self._empty_sums(first, last, b.size, center.size, b.size + 3)
+        passes.loss_grad(len(G), self.storage, self.targets, self.loss, W, b, center, first, last, G, totals)
+        return PassSums(*self._sums(G, totals, center))
 
-    def _gradient(self, G: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _gradient(self, G: NDArray[np.float64], totals: NDArray[np.float64], center: Any) -> NDArray[np.float64]:
         """Return chunks' sums over rows, and over residuals, as a gradient of the shape of W."""
         return np.vstack([G.sum(axis=0)[:, : self.n_features].T, totals.sum(axis=0)])
 
     def _sums(
-        self, G: NDArray[np.float64], totals: NDArray[np.float64], K: int
+        self, G: NDArray[np.float64], totals: NDArray[np.float64], center: Any
     ) -> tuple[float, NDArray[np.float64], float, int]:
         """Return the fields of `PassSums` from the sums of chunks."""
-        soft = self.targets.y.ndim == 2
+        soft, K = self.targets.y.ndim == 2, G.shape[1]
         return (
             float(totals[:, K + LOSS].sum()),
-            self._gradient(G, totals[:, :K]),
+            self._gradient(G, totals[:, :K], center),
             -np.inf if soft else float(totals[:, K + SMALLEST_MARGIN].min()),
             int(totals[:, K + N_CORRECT].sum()),
         )
@@ -235,43 +244,67 @@ class MemorySource:
     ) -> CurvatureSums:
         """See `fastlogit.sources.protocol.Source.grad_hess`."""
         inverse_scale = pack(np.append(1.0 / scale, 1.0), dtype)
-        packed = pack_coefficients(W, center, np.float64)
+        base = 1.0 + float(np.sum((center / scale) ** 2))
+        packed = pack_coefficients(self.storage, W, center, np.float64)
         sums: CurvatureSums = add_up(
-            self._grad_hess_of(first, last, *packed, inverse_scale) for first, last in self._parts
+            self._grad_hess_of(first, last, *packed, inverse_scale, base) for first, last in self._parts
         )
         return sums
 
-    def _grad_hess_of(self, first: int, last: int, W: Any, b: Any, center: Any, inverse_scale: Any) -> CurvatureSums:
+    def _grad_hess_of(
+        self, first: int, last: int, W: Any, b: Any, center: Any, inverse_scale: Any, base: float
+    ) -> CurvatureSums:
         K, size = b.size, inverse_scale.size
         blocks = K * (K + 1) // 2
         chunks = n_chunks(last - first, blocks * size * size)
-        G, totals = np.empty((chunks, K, center.size)), np.empty((chunks, K + 4))
+        G, totals = empty_sums(self.storage, chunks, K, center.size), np.empty((chunks, K + 4))
         H = np.empty((chunks, blocks, size, size))
-        rows = (self.n_features, first, last)
+        rows = (base, self.n_features, first, last)
         curvature.grad_hess(
             chunks, self.storage, self.targets, self.loss, W, b, center, inverse_scale, *rows, G, totals, H
         )
         upper = np.triu(H.sum(axis=0)[:, : self.n_features + 1, : self.n_features + 1])
         return CurvatureSums(
-            *self._sums(G, totals, K),
-            hess=upper + np.triu(upper, 1).transpose(0, 2, 1),
+            *self._sums(G, totals, center),
+            hess=self._hessian(upper + np.triu(upper, 1).transpose(0, 2, 1), center),
             largest_square=float(totals[:, K + 3].max()),
         )
+
+    def _hessian(self, H: NDArray[np.float64], center: Any) -> NDArray[np.float64]:
+        """Return the blocks of the Hessian from what the storage adds up."""
+        return H
+
+    def hess_diag(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.hess_diag`."""
+        packed = pack_coefficients(self.storage, W, center, self.dtype)
+        diagonal: NDArray[np.float64] = add_up(
+            self._hess_diag_of(first, last, *packed, center) for first, last in self._parts
+        )
+        return diagonal
+
+    def _hess_diag_of(
+        self, first: int, last: int, W: Any, b: Any, packed: Any, center: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        K, m, shift = b.size, self._moments, pack(center, np.float64)
+        G, totals = self._empty_sums(first, last, K * m, shift.size, K)
+        curvature.diagonal(len(G), self.storage, self.targets, self.loss, W, b, packed, shift, first, last, G, totals)
+        sums, weights = G.sum(axis=0)[:, : self.n_features], totals.sum(axis=0)
+        squares = [self._powers(sums[k * m : (k + 1) * m], center, weights[k])[1] for k in range(K)]
+        return np.vstack([np.array(squares).T, weights])
 
     def hess_vec(
         self, W: NDArray[np.float64], V: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None
     ) -> NDArray[np.float64]:
         """See `fastlogit.sources.protocol.Source.hess_vec`."""
-        packed = pack_coefficients(np.hstack([W, V]), center, dtype or self.dtype)
+        packed = pack_coefficients(self.storage, np.hstack([W, V]), center, dtype or self.dtype)
         product: NDArray[np.float64] = add_up(self._hess_vec_of(first, last, *packed) for first, last in self._parts)
         return product
 
     def _hess_vec_of(self, first: int, last: int, W: Any, b: Any, center: Any) -> NDArray[np.float64]:
         K = b.size // 2
-        chunks = n_chunks(last - first, K * center.size)
-        G, totals = np.empty((chunks, K, center.size)), np.empty((chunks, K))
-        curvature.hess_vec(chunks, self.storage, self.targets, self.loss, W, b, center, first, last, G, totals)
-        return self._gradient(G, totals)
+        G, totals = self._empty_sums(first, last, K, center.size, K)
+        curvature.hess_vec(len(G), self.storage, self.targets, self.loss, W, b, center, first, last, G, totals)
+        return self._gradient(G, totals, center)
 
     def losses_along(
         self,
@@ -283,7 +316,7 @@ class MemorySource:
     ) -> NDArray[np.float64]:
         """See `fastlogit.sources.protocol.Source.losses_along`."""
         dtype = np.dtype(dtype or self.dtype)
-        packed = pack_coefficients(np.hstack([W, V]), center, dtype)
+        packed = pack_coefficients(self.storage, np.hstack([W, V]), center, dtype)
         at = steps.astype(dtype)
         losses: NDArray[np.float64] = add_up(
             self._losses_along_of(first, last, *packed, at) for first, last in self._parts
@@ -299,12 +332,12 @@ class MemorySource:
 
     def widest_row(self, center: NDArray[np.float64], scale: NDArray[np.float64]) -> float:
         """See `fastlogit.sources.protocol.Source.widest_row`."""
-        packed = pack(center, self.dtype), pack(1.0 / scale, self.dtype)
+        packed = pack(center, self.dtype), pack(1.0 / scale, self.dtype), float(np.sum((center / scale) ** 2))
         return (1.0 + _WIDEST_ROUNDING) * max(self._widest_row_of(first, last, *packed) for first, last in self._parts)
 
-    def _widest_row_of(self, first: int, last: int, center: Any, inverse_scale: Any) -> float:
+    def _widest_row_of(self, first: int, last: int, center: Any, inverse_scale: Any, base: float) -> float:
         totals = np.empty(n_chunks(last - first, 1))
-        survey.widest_row(totals.size, self.storage, center, inverse_scale, first, last, totals)
+        survey.widest_row(totals.size, self.storage, center, inverse_scale, base, first, last, totals)
         return float(totals.max())
 
     def information(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -314,15 +347,19 @@ class MemorySource:
         return sums
 
     def _information_of(self, first: int, last: int, center: NDArray[np.float64]) -> NDArray[np.float64]:
-        chunks = n_chunks(last - first, 2 * center.size)
-        sums = np.empty((chunks, 2, center.size))
-        survey.information(chunks, self.storage, self.targets, center, first, last, sums)
-        total: NDArray[np.float64] = sums.sum(axis=0)[:, : self.n_features]
-        return total
+        sums, totals = self._empty_sums(first, last, self._informations, center.size, 2)
+        survey.information(len(sums), self.storage, self.targets, center, first, last, sums, totals)
+        return self._information_from(sums.sum(axis=0)[:, : self.n_features], totals.sum(axis=0), center)
+
+    def _information_from(
+        self, sums: NDArray[np.float64], totals: NDArray[np.float64], center: Any
+    ) -> NDArray[np.float64]:
+        """Return what `information` does from what the storage adds up."""
+        return sums
 
     def largest_square(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> float:
         """See `fastlogit.sources.protocol.Source.largest_square`."""
-        packed = pack_coefficients(W, center, np.float64)
+        packed = pack_coefficients(self.storage, W, center, np.float64)
         return max(self._largest_square_of(first, last, *packed) for first, last in self._parts)
 
     def _largest_square_of(self, first: int, last: int, W: Any, b: Any, center: Any) -> float:
@@ -331,25 +368,25 @@ class MemorySource:
         curvature.largest_square(chunks, self.storage, self.targets, W, b, center, first, last, totals)
         return float(totals.max())
 
-    def mean_curvature(
-        self, W: NDArray[np.float64], center: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `fastlogit.sources.protocol.Source.mean_curvature`.
+    def gram(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.gram`: four times the Hessian of the logistic loss at 0.
 
-        The Gram matrix is four times the Hessian of the logistic loss at 0, where labels do not matter.
+        Labels do not matter there.
         """
         zero, ones = np.zeros((self.n_features + 1, 1)), np.ones(self.n_features)
+        plain = type(self)(self.storage, self.targets._replace(offset=_NONE), Logistic(), self.dtype)
+        return np.asarray(4.0 * plain.grad_hess(zero, center, ones, self.dtype).hess[0])
+
+    def class_curvature(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.class_curvature`."""
         K = n_margins(self.n_classes)
-        curvature, total = np.zeros((K, K)), 0.0
+        curvature = np.zeros((K, K))
         for first in range(0, self.n_samples, _BLOCK):
             rows = first, min(first + _BLOCK, self.n_samples)
-            weight = self._row_weights(*rows)
             P = predict_proba(self.storage, self.loss, W, center, self.dtype, self.targets.offset, rows)[:, -K:]
-            weighted = P * weight[:, None]
+            weighted = P * self._row_weights(*rows)[:, None]
             curvature += np.diag(weighted.sum(axis=0)) - P.T @ weighted
-            total += weight.sum()
-        plain = MemorySource(self.storage, self.targets._replace(offset=_NONE), Logistic(), self.dtype)
-        return 4.0 * plain.grad_hess(zero, center, ones, self.dtype).hess[0], curvature / total
+        return curvature
 
     def _row_weights(self, first: int, last: int) -> NDArray[np.float64]:
         """Return sample weights times class weights."""

@@ -149,7 +149,9 @@ class Source(Protocol):
     largest_share: float
     """Of a sample: the most rows of the whole that one of its rows stands for; else 1."""
     row_bytes: int
-    """Of a row of X as stored."""
+    """Of a row of X as stored, in the mean."""
+    subtracts_center: bool
+    """Whether rows are centred element by element; else by algebra, which loses digits where a mean is large."""
     feature_names: Sequence[str] | None
 
     def moments(self) -> Moments:
@@ -188,6 +190,9 @@ class Source(Protocol):
     ) -> NDArray[np.float64]:
         """Return the Hessian of the loss at ``W`` times ``V``, both of shape W; one read of X."""
 
+    def hess_diag(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the Hessian's diagonal at ``W``, of the shape of W; one read of X."""
+
     def losses_along(
         self,
         W: NDArray[np.float64],
@@ -201,10 +206,11 @@ class Source(Protocol):
     def largest_square(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> float:
         """Return the largest ``||x~_i W||^2`` over rows of positive weight, of any number of columns; one read of X."""
 
-    def mean_curvature(
-        self, W: NDArray[np.float64], center: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return ``sum_i s_i x~_i x~_i'`` and ``sum_i s_i (diag(p_i) - p_i p_i') / sum_i s_i``; two reads of X."""
+    def gram(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ``sum_i s_i x~_i x~_i'`` with ``x~ = (x - center, 1)``, products in the source's type; one read."""
+
+    def class_curvature(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``W``; one read of X."""
 
     def widest_row(self, center: NDArray[np.float64], scale: NDArray[np.float64]) -> float:
         """Return the largest ``sum_j ((x_ij - center_j) / scale_j)^2``, to 1e-4, never less; one read of X."""

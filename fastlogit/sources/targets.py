@@ -8,15 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.passes import Targets
-from fastlogit.sources.intake import as_numbers, as_storage, names_of
+from fastlogit.kernels.storage import is_sparse
+from fastlogit.sources.intake import as_numbers, as_storage, first_of, names_of
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.protocol import n_margins
+from fastlogit.sources.sparse import SparseSource
 
 _BLOCK = 1 << 20
-
-
-def _first(condition: NDArray[np.bool_]) -> int:
-    return int(np.flatnonzero(condition)[0])
 
 
 def _check_rows(name: str, array: NDArray[Any], n_samples: int) -> None:
@@ -61,7 +59,7 @@ def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, na
         raise TypeError(f"{name} has dtype {array.dtype}: class codes 0, 1, ... are needed as integers or booleans")
     low, high = int(array.min()), int(array.max())
     if low < 0 or (n_classes is not None and high >= n_classes):
-        row = _first(array < 0) if low < 0 else _first(array >= n_classes)
+        row = first_of(array < 0) if low < 0 else first_of(array >= n_classes)
         limit = "" if n_classes is None else f" to {n_classes - 1}"
         raise ValueError(f"{name} has {array[row]} in row {row}, but class codes go from 0{limit}")
     if low == high:
@@ -83,7 +81,7 @@ def as_soft(values: ArrayLike, n_samples: int) -> NDArray[Any]:
     total = soft.sum(axis=1, dtype=np.float64)
     bad = (np.abs(total - 1.0) > 1e-5) | (soft < 0).any(axis=1)
     if bad.any():
-        row = _first(bad)
+        row = first_of(bad)
         raise ValueError(f"y has {soft[row]} in row {row}: probabilities must be at least 0 and sum to 1")
     return read_only(soft)
 
@@ -105,7 +103,7 @@ def as_weight(values: ArrayLike | None, n_samples: int) -> NDArray[Any]:
     _check_rows("sample_weight", weight, n_samples)
     _check_finite("sample_weight", weight)
     if weight.min() < 0:
-        row = _first(weight < 0)
+        row = first_of(weight < 0)
         raise ValueError(f"sample_weight has {weight[row]} in row {row}: weights must be at least 0")
     if weight.max() == 0:
         raise ValueError("sample_weight is zero in every row: at least one row must count")
@@ -179,7 +177,12 @@ def memory_source(
         loss = Logistic() if n_classes == 2 else Softmax(n_classes)
     offsets = as_offset(offset, n_samples, n_margins(loss.n_classes))
     targets = targets_of(labels, loss, as_weight(sample_weight, n_samples), class_weight, offsets)
-    return MemorySource(storage, targets, loss, dtype, rows_per_part, names_of(X))
+    return source_of(storage)(storage, targets, loss, dtype, rows_per_part, names_of(X))
+
+
+def source_of(storage: Any) -> type[MemorySource]:
+    """Return the class of source for a storage."""
+    return SparseSource if is_sparse(storage) else MemorySource
 
 
 def targets_of(

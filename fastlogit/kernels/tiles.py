@@ -1,0 +1,79 @@
+"""What passes ask of a whole tile of rows beside sums: squares of rows, products of columns.
+
+Here are the answers of a storage that has `fastlogit.kernels.storage.take`. A sparse one takes no tile: it answers from
+its nonzeros.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba.extending import overload
+
+from fastlogit.kernels.gram import add_gram, row_squares, scale_rows
+from fastlogit.kernels.jit import TILE_OPTIONS
+from fastlogit.kernels.storage import is_sparse
+
+
+def _for_kernels(name: str) -> TypeError:
+    return TypeError(f"{name} is for compiled code")
+
+
+def tile_scratch(storage: Any, rows: int, like: Any) -> Any:
+    """Return room for a tile of ``rows`` rows of the length and type of ``like``; no rows of a sparse storage."""
+    raise _for_kernels("tile_scratch")
+
+
+def squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, base: float, B: Any, out: Any) -> None:
+    """``out[r] = sum_j ((x[start + r, j] - center[j]) inverse_scale[j])^2`` for r < n.
+
+    ``B`` is the tile, taken with its centre. ``base`` is what a row of zeros has: a sparse storage begins with it.
+    """
+    raise _for_kernels("squares")
+
+
+def accumulate_information(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
+    """``sums[p, j] += sum_r a^(p + 1)`` with ``a = S[r] (x[start + r, j] - center[j])^2``, for p < 2."""
+    raise _for_kernels("accumulate_information")
+
+
+def accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B: Any, Q: Any, H: Any) -> None:
+    """``H += sum_r c[r] x~_r x~_r'``, in the upper triangle at least; ``Q`` is room for another tile."""
+    raise _for_kernels("accumulate_gram")
+
+
+def _of_dense(function: Any) -> Any:
+    """Register what serves every storage that is not sparse."""
+
+    def decorate(implementation: Any) -> Any:
+        @overload(function, jit_options=TILE_OPTIONS, strict=False)
+        def bind(storage: Any, *args: Any) -> Any:
+            return None if is_sparse(storage) else implementation
+
+        return implementation
+
+    return decorate
+
+
+@_of_dense(tile_scratch)
+def _tile_scratch(storage: Any, rows: int, like: Any) -> Any:
+    return np.zeros((rows, like.size), like.dtype)
+
+
+@_of_dense(squares)
+def _squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, base: float, B: Any, out: Any) -> None:
+    row_squares(B, inverse_scale, n, out)
+
+
+@_of_dense(accumulate_information)
+def _accumulate_information(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
+    for r in range(n):
+        for j in range(center.size):
+            a = S[r] * B[r, j] * B[r, j]
+            sums[0, j] += a
+            sums[1, j] += a * a
+
+
+@_of_dense(accumulate_gram)
+def _accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B: Any, Q: Any, H: Any) -> None:
+    scale_rows(B, c, n, Q)
+    add_gram(B, Q, n, H)

@@ -1,0 +1,53 @@
+"""Sparse rows: what kernels add up without a centre, centred by algebra; see `fastlogit.kernels.csr`."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogit.kernels.jit import n_chunks
+from fastlogit.sources.memory import MemorySource
+
+# A chunk's sums are written and added up besides: so many nonzeros for each of them, but chunks for many threads.
+_NONZEROS_PER_SUM, _CHUNKS = 64, 16
+
+
+class SparseSource(MemorySource):
+    """Rows of a `fastlogit.kernels.csr.CSR` with their targets."""
+
+    subtracts_center = False
+    _moments, _informations = 3, 4
+
+    def _n_chunks(self, first: int, last: int, n_sums: int) -> int:
+        nonzeros = int(self.storage.indptr[last]) - int(self.storage.indptr[first])
+        return min(n_chunks(last - first, n_sums), max(_CHUNKS, nonzeros // (_NONZEROS_PER_SUM * n_sums)))
+
+    def _powers(self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+        weights, step, squares = sums
+        zeros = weight - weights
+        return np.stack([step - shift * zeros, squares + shift**2 * zeros])
+
+    def _information_from(
+        self, sums: NDArray[np.float64], totals: NDArray[np.float64], center: Any
+    ) -> NDArray[np.float64]:
+        weights, squares_of_weights, a, squares_of_a = sums
+        center = center[: self.n_features]
+        return np.stack(
+            [
+                a + center**2 * (totals[0] - weights),
+                squares_of_a + center**4 * (totals[1] - squares_of_weights),
+            ]
+        )
+
+    def _gradient(self, G: NDArray[np.float64], totals: NDArray[np.float64], center: Any) -> NDArray[np.float64]:
+        grad = super()._gradient(G, totals, center)
+        grad[:-1] -= np.outer(center[: self.n_features], grad[-1])
+        return grad
+
+    def _hessian(self, H: NDArray[np.float64], center: Any) -> NDArray[np.float64]:
+        """``T' H T`` with ``(x - c, 1) = T' (x, 1)``: the intercept's row, times c, leaves every other."""
+        c, h = center[: self.n_features], H[:, :-1, -1].copy()
+        crossed = c[:, None] * h[:, None] + h[:, :, None] * c  # symmetric to the last bit
+        H[:, :-1, :-1] += H[:, -1:, -1:] * np.outer(c, c) - crossed
+        H[:, :-1, -1] = H[:, -1, :-1] = h - H[:, -1:, -1] * c
+        return H

@@ -22,6 +22,7 @@ from fastlogit.solvers.solution import Record, Solution, Status
 # Of the gap to reach, what is left to the intercepts and to rounding.
 _SHARE = 0.5
 _ENDLESS = float("inf")
+_PATIENCE = 10
 
 
 def _squared(objective: Objective, g: Array) -> float:
@@ -60,25 +61,27 @@ def gap(objective: Objective, point: Point) -> float:
 
 
 class Ending:
-    """When a solver that only estimates its gap may stop: where bound D is within tol too, if that is near.
+    """When a solver that only estimates its gap may stop: where bound D is within tol too, or is getting nowhere.
 
-    From the first point on whose estimate is within tol it goes on for at most as many reads as it took until there.
+    An estimate within tol may be wrong by far; from there on the bound has to halve within every ten reads.
     """
 
     def __init__(self, objective: Objective, record: Record) -> None:
         self._objective, self._record = objective, record
         floor = 0.5 * _squared(objective, objective.rounding)
         self._is_near = np.isfinite(floor) and record.is_small(floor / _SHARE, objective.weight)
-        self._most = np.inf
+        self._lowest, self._read = _ENDLESS, 0
 
     def __call__(self, point: Point, estimate: float) -> bool:
         """Tell whether to stop."""
         if not self._record.is_small(estimate, point.value):
             return False
-        if not self._is_near or self._record.is_small(expected_gap(self._objective, point) / _SHARE, point.value):
+        expected = expected_gap(self._objective, point)
+        if not self._is_near or self._record.is_small(expected / _SHARE, point.value):
             return True
-        self._most = min(self._most, 2 * self._objective.n_passes)
-        return self._objective.n_passes >= self._most
+        if expected <= 0.5 * self._lowest:
+            self._lowest, self._read = expected, self._objective.n_passes
+        return self._objective.n_passes - self._read > _PATIENCE
 
     def solution(self, point: Point, estimate: float, stop: Status | None) -> Solution:
         """Return the solution at the last point, its gap bounded where that shows it to be within tol."""

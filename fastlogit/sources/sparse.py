@@ -47,7 +47,9 @@ class SparseSource(MemorySource):
     def _hessian(self, H: NDArray[np.float64], center: Any) -> NDArray[np.float64]:
         """``T' H T`` with ``(x - c, 1) = T' (x, 1)``: the intercept's row, times c, leaves every other."""
         c, h = center[: self.n_features], H[:, :-1, -1].copy()
-        crossed = c[:, None] * h[:, None] + h[:, :, None] * c  # symmetric to the last bit
-        H[:, :-1, :-1] += H[:, -1:, -1:] * np.outer(c, c) - crossed
+        half = 0.5 * H[:, -1, -1]
+        for block, row, corner in zip(H, h, half, strict=True):
+            left = np.outer(row - corner * c, c)
+            block[:-1, :-1] -= left + left.T
         H[:, :-1, -1] = H[:, -1, :-1] = h - H[:, -1:, -1] * c
         return H

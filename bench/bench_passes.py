@@ -6,6 +6,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from cases import DTYPES
 from subjects import passes_of, random_matrix, source_of
 
@@ -38,6 +39,31 @@ def bench_passes_softmax(against, matrix, D, K, storage):
 @pytest.mark.parametrize("D", [28, 100])
 def bench_passes_other(against, matrix, D, what):
     measure(against, matrix(D, np.float32), "rows", 1, what)
+
+
+def random_rows(words, dtype):
+    """Return CSR rows, 400,000 x 50,000 with 75 nonzeros: uniform columns, or by Zipf's law."""
+    N, D, m = 400_000, 50_000, 75
+    rng = np.random.default_rng(0)
+    columns = D ** rng.random((N, m)) if words else rng.integers(0, D, (N, m))
+    indices = np.sort(np.minimum(columns, D - 1).astype(np.int32), axis=1)
+    X = scipy.sparse.csr_array((rng.random(N * m).astype(dtype), indices.ravel(), np.arange(N + 1) * m), shape=(N, D))
+    X.sum_duplicates()
+    return X
+
+
+@pytest.mark.parametrize("K", [1, 3, 10])
+@pytest.mark.parametrize("columns", ["uniform", "Zipf"])
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def bench_passes_sparse(against, dtype, columns, K):
+    """Loss and gradient of sparse rows, their coefficients in the second-level cache."""
+    X = random_rows(columns == "Zipf", DTYPES[dtype])
+    y = np.random.default_rng(1).integers(0, max(K, 2), X.shape[0])
+    source = memory_source(X, y)
+    W, center = np.full((X.shape[1] + 1, K), 0.01), np.zeros(X.shape[1])
+    read = [reader(part[: len(part) // 1000 * 1000].reshape(1000, -1)) for part in (X.data, X.indices)]
+    n_bytes = X.data.nbytes + X.indices.nbytes
+    against(lambda: source.loss_grad(W, center), lambda: [each() for each in read], n_bytes)
 
 
 FRAMES = {

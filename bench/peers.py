@@ -92,7 +92,7 @@ def objective(W, X, y, C):
     """``sum_i loss_i + 1/(2 C) ||w||^2`` in float64, a block of rows at a time; W (D + 1, K)."""
     W = np.asarray(W, np.float64)
     total = 0.5 / C * np.sum(W[:-1] ** 2)
-    for start in range(0, len(X), 1 << 14):
+    for start in range(0, X.shape[0], 1 << 14):
         Z = np.asarray(X[start : start + (1 << 14)].astype(np.float64) @ W[:-1]) + W[-1]
         labels = y[start : start + (1 << 14)]
         if Z.shape[1] == 1:

@@ -266,7 +266,7 @@ def demo(
 
 @app.command()
 def warmup() -> None:
-    """Compile the common kernels ahead: float32 and float64, rows and columns, two classes and more."""
+    """Compile the common kernels ahead: float32, float64, rows, columns, sparse rows, two classes and more."""
     from fastlogit.warmup import CASES, compile_all
 
     console = Console(highlight=False)

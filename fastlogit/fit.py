@@ -67,7 +67,8 @@ def solve(
     standardize : bool
         Penalise the coefficients of standardised columns instead.
     solver : {"auto", "newton", "lbfgs", "newton-cg"}
-        "auto": "newton" up to `fastlogit.plan.LARGEST_HESSIAN` parameters, "lbfgs" above.
+        "auto": "newton" up to `fastlogit.plan.CHEAP_HESSIAN` parameters, without a penalty up to
+        `fastlogit.plan.LARGEST_HESSIAN`; "lbfgs" above.
     tol : float
         Relative gap ``(F - F*) / F`` to reach.
     max_iter : int
@@ -162,7 +163,7 @@ def minimise(
         raise ValueError(f"solver={solver!r}, but one of {', '.join(map(repr, ('auto', *SOLVERS)))} is needed")
     if not C > 0.0:
         raise ValueError(f"C={C}, but a positive number is needed (infinity for no penalty)")
-    how = plan(source, solver, memory_limit)
+    how = plan(source, solver, C, memory_limit)
     if n_threads is None and is_short(source):
         n_threads = 1
     with threads(n_threads), _blas.on_one_thread():

@@ -38,8 +38,9 @@ class Forward:
         ValueError
             If the vectors do not have the columns that the classifier was trained on.
         """
-        X = np.asarray(vectors)
-        storage, dtype = as_storage(X.reshape(1, -1) if X.ndim == 1 else X, "vectors")
+        X: Any = vectors if hasattr(vectors, "shape") else np.asarray(vectors)
+        is_one = len(X.shape) == 1
+        storage, dtype = as_storage(X.reshape(1, -1) if is_one else X, "vectors")
         if storage.shape[1] != len(self._center):
             raise ValueError(
                 f"vectors have {storage.shape[1]} columns, but the classifier was trained on {len(self._center)}"
@@ -50,7 +51,7 @@ class Forward:
         with threads(n_threads):
             p = predict_proba(storage, self._loss, W, center, dtype)
         p = p[:, 1] if isinstance(self._loss, NotebookLogistic) else p
-        return p[0] if X.ndim == 1 else p
+        return p[0] if is_one else p
 
 
 def _train(
@@ -86,6 +87,10 @@ def _train(
         if callback is not None:
             callback(epoch, loss)
     return Forward(source.loss, coefficients(), center, history)
+
+
+def _n_rows(X: Any) -> int:
+    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
 
 
 def _check(epochs: int, learning_rate: float, epsilon: float) -> None:
@@ -155,8 +160,7 @@ def binary_classifier_from(
     """
     _check(epochs, learning_rate, epsilon)
     loss = NotebookLogistic(float(epsilon))
-    storage, _ = as_storage(X)
-    source = memory_source(X, as_codes(Y, storage.shape[0], 2), loss=loss)
+    source = memory_source(X, as_codes(Y, _n_rows(X), 2), loss=loss)
     start = np.random.RandomState(seed).randn(source.n_features)[:, None]
     with threads(n_threads):
         return _train(source, start, epochs, learning_rate, epsilon, callback, verbose)
@@ -181,8 +185,7 @@ def multiclass_classifier_from(
     ``forward(vectors)`` gives probabilities (M, K). Otherwise as `binary_classifier_from`.
     """
     _check(epochs, learning_rate, epsilon)
-    storage, _ = as_storage(X)
-    codes = as_codes(Y, storage.shape[0])
+    codes = as_codes(Y, _n_rows(X))
     loss = Softmax(int(codes.max()) + 1)
     source = memory_source(X, codes, loss=loss)
     start = np.random.RandomState(seed).randn(source.n_features, loss.n_classes)

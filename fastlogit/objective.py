@@ -174,6 +174,15 @@ class Objective:
             diagonal[-1] = 1.0  # never moves: its gradient is 0
         return np.asarray(diagonal.ravel())
 
+    @property
+    def hess_diag_at_zero(self) -> Array:
+        """The Hessian's diagonal at 0 but for offsets and constant columns: scaled columns have the weight for square.
+
+        No read of X.
+        """
+        curvature = 1.0 / self.source.n_classes * (1.0 - 1.0 / self.source.n_classes)
+        return np.asarray(curvature * self.weight + self.strength)
+
     def values_along(self, x: Array, v: Array, steps: Array) -> Array:
         """Return ``F(x + t v)`` for each t of ``steps``, computed in float64; one read of X."""
         U, V = x.reshape(self.shape), v.reshape(self.shape)
@@ -187,20 +196,25 @@ class Objective:
         self.n_passes += 1
         return float(self.source.largest_square(self.scaling.to_pass(T), self.scaling.center) ** 0.5)
 
-    def widest_row(self, strength: Array | None = None) -> float:
-        """Return the largest ``||x~_i||``, or a little more; one read of X.
+    def widest_row(self) -> float:
+        """Return the largest ``||x~_i||``, or a little more; one read of X."""
+        self.n_passes += 1
+        return float((1.0 + self.source.widest_row(self.scaling.center, self.scaling.scale)) ** 0.5)
 
-        With ``strength`` (n_features,) that of the features alone, ``(sum_j x~_ij^2 / strength_j)^(1/2)``.
+    def class_curvature(self, x: Array, dtype: Any = None) -> Array:
+        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``x``, p of ``dtype``; one read of X."""
+        self.n_passes += 1
+        return self.source.class_curvature(self.scaling.to_pass(x.reshape(self.shape)), self.scaling.center, dtype)
+
+    @property
+    def lost_digits(self) -> Array:
+        """How many times more than of centred rows rounding is, for each column: ``1 + (mean / deviation)^2``.
+
+        1 where rows are centred element by element.
         """
-        self.n_passes += 1
-        scale = self.scaling.scale if strength is None else self.scaling.scale * np.sqrt(strength)
-        intercept = 1.0 if strength is None else 0.0
-        return float((intercept + self.source.widest_row(self.scaling.center, scale)) ** 0.5)
-
-    def class_curvature(self, x: Array) -> Array:
-        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``x``; one read of X."""
-        self.n_passes += 1
-        return self.source.class_curvature(self.scaling.to_pass(x.reshape(self.shape)), self.scaling.center)
+        if self.source.subtracts_center:
+            return np.ones(self.source.n_features)
+        return np.asarray(1.0 + (self.scaling.center / self.scaling.scale) ** 2)
 
     @property
     def rounding(self) -> Array:
@@ -209,10 +223,7 @@ class Objective:
         In scaled coordinates the terms of each sum have absolute values that add up to the weight at most; of rows that
         are centred by algebra, to more where a mean is large beside its deviation.
         """
-        size = np.ones(self.shape[0])
-        if not self.source.subtracts_center:
-            mean = np.abs(self.scaling.center) / self.scaling.scale
-            size[:-1] = np.sqrt(1.0 + mean**2) + mean
+        size = np.append(2.0 * np.sqrt(self.lost_digits), 1.0)
         return np.asarray(_ROUNDINGS * _EPS * self.weight * np.repeat(size, self.shape[1]))
 
     def hess_below(self, x: Array, dtype: Any) -> Array | None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from fastlogit.kernels.jit import n_chunks
 from fastlogit.kernels.storage import padded
 from fastlogit.solvers.preconditioner import LARGEST_GRAM
@@ -11,19 +13,24 @@ from fastlogit.sources.protocol import Source, n_margins
 # A sample of a 16th, or of so many rows a column; where that is more than a fourth of all, none.
 _SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 10, 0.25
 _SMALLEST_SAMPLE = 4096
-# Up to so many multiply-adds a Hessian (some milliseconds a fit) a second thread gives a fifth at best, and costs as
-# much again where other libraries' threads go on spinning (`docs/architecture.md`).
-_SHORT = 1 << 24
-#: Above so many parameters the Hessian, and what it costs, are too large for Newton's method.
+# Up to so many operations a Hessian (some milliseconds a fit) a second thread gives a fifth at best, and costs as much
+# again where other libraries' threads go on spinning (`docs/architecture.md`).
+_SHORT, _LOSS = 1 << 24, 16  # a row's loss is worth so many parameters
+#: Up to so many parameters a Hessian costs little beside the read that it comes with.
+CHEAP_HESSIAN = 128
+#: Above so many the Hessian, and what it costs, are too large for Newton's method.
 LARGEST_HESSIAN = 2048
 # Matrices of all parameters, and of all columns, that live at once (`tests/test_memory.py` measures them).
 _HESSIANS, _GRAMS, _VECTORS = 8, 6, 60
 _FLOAT = 8
 
 
-def chosen(n_parameters: int) -> str:
-    """Return the solver that "auto" takes; `bench/crossovers.py` measures where another would be quicker."""
-    return "newton" if n_parameters <= LARGEST_HESSIAN else "lbfgs"
+def chosen(n_parameters: int, C: float) -> str:
+    """Return the solver that "auto" takes; `bench/crossovers.py` measures where another would be quicker.
+
+    Without a penalty "newton" alone ends with a bound.
+    """
+    return "newton" if n_parameters <= (CHEAP_HESSIAN if C < np.inf else LARGEST_HESSIAN) else "lbfgs"
 
 
 def sample_size(source: Source) -> int | None:
@@ -36,7 +43,7 @@ def sample_size(source: Source) -> int | None:
 def is_short(source: Source) -> bool:
     """Tell whether one thread reads the rows as quickly as several (3000 x 60: yes, 1e5 x 30: no)."""
     n_parameters = (source.n_features + 1) * n_margins(source.n_classes)
-    return source.n_samples * n_parameters**2 <= _SHORT
+    return source.n_samples * (n_parameters + _LOSS) ** 2 <= _SHORT
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Plan:
         return cls(solver, sample, held)
 
 
-def plan(source: Source, solver: str, memory_limit: int | None) -> Plan:
+def plan(source: Source, solver: str, C: float, memory_limit: int | None) -> Plan:
     """Return the first plan that holds no more than ``memory_limit`` bytes: another solver, then no sample.
 
     Raises
@@ -88,7 +95,7 @@ def plan(source: Source, solver: str, memory_limit: int | None) -> Plan:
     MemoryError
         If none does; the message has the figures of the smallest.
     """
-    plans = list(_plans(source, solver))
+    plans = list(_plans(source, solver, C))
     if memory_limit is None:
         return plans[0]
     for each in plans:
@@ -103,8 +110,8 @@ def plan(source: Source, solver: str, memory_limit: int | None) -> Plan:
     )
 
 
-def _plans(source: Source, solver: str) -> Iterator[Plan]:
-    first = chosen((source.n_features + 1) * n_margins(source.n_classes))
+def _plans(source: Source, solver: str, C: float) -> Iterator[Plan]:
+    first = chosen((source.n_features + 1) * n_margins(source.n_classes), C)
     solvers = dict.fromkeys([first, "lbfgs"]) if solver == "auto" else [solver]
     for sample in dict.fromkeys([sample_size(source), None]):
         for name in solvers:

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib import import_module
 from itertools import product
 from multiprocessing import get_context
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,16 +27,21 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         classes = "two classes" if self.n_classes == 2 else "more classes"
-        return f"{self.dtype}, {'rows' if self.order == 'C' else 'columns'}, {classes}"
+        return f"{self.dtype}, {_FORMS[self.order]}, {classes}"
 
 
-CASES = [Case(*case) for case in product(("float32", "float64"), "CF", (2, 3))]
+_FORMS = {"C": "rows", "F": "columns", "CSR": "sparse rows"}
+CASES = [Case(*case) for case in product(("float32", "float64"), _FORMS, (2, 3))]
 
 
 def compile_case(case: Case) -> set[tuple[str, str]]:
     """Run every pass of a fit once; return the kernels that this process has, each with its arguments' types."""
     rng = np.random.default_rng(0)
-    X = np.asarray(rng.standard_normal((_ROWS, _COLUMNS)), case.dtype, order=case.order)  # type: ignore[call-overload]
+    X: Any = rng.standard_normal((_ROWS, _COLUMNS)).astype(case.dtype)
+    if case.order == "CSR":
+        X = import_module("scipy.sparse").csr_array(X)
+    elif case.order == "F":
+        X = np.asfortranarray(X)
     y = np.arange(_ROWS) % case.n_classes
     source = memory_source(X, y)
     K = n_margins(case.n_classes)
@@ -47,13 +53,15 @@ def compile_case(case: Case) -> set[tuple[str, str]]:
     for dtype in {source.dtype, np.dtype(np.float64)}:
         source.loss_grad(W, zero, dtype)
         source.grad_hess(W, zero, ones, dtype)
-    source.hess_vec(W, W, zero)
+        source.hess_vec(W, W, zero, dtype)
     source.losses_along(W, W, zero, np.ones(2), np.float64)
     source.largest_square(np.eye(_COLUMNS + 1), zero)
     source.widest_row(zero, ones)
     source.gram(zero)
     source.class_curvature(W, zero)
     source.hess_diag(W, zero)
+    if case.order == "CSR":
+        return specialisations()
     if case.n_classes == 2:
         forward = fl.binary_classifier_from(X, y, epochs=1)
     else:

@@ -80,7 +80,7 @@ for shape in ((8000, 5), (30_000, 5), (20_000, 330 // K + 2)):
 X, y = data(N, D)
 before = peak()
 fl.solve(X, y, solver=solver)
-print(peak() - before, plan(memory_source(X, y), solver, None).total)
+print(peak() - before, plan(memory_source(X, y), solver, 1.0, None).total)
 """
 
 

@@ -7,6 +7,7 @@ import textwrap
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from hypothesis import given, settings
@@ -100,6 +101,24 @@ def test_dense_column_of_large_mean():
     np.testing.assert_allclose(moments.variance, rough.var(axis=0), rtol=1e-10)
 
 
+def test_column_without_zeros_and_weights_that_do_not_add_up_exactly():
+    X, y = data(D=6)
+    full = X.toarray()
+    full[:, 3] = 1.0
+    weight = np.linspace(0.5, 1.5, len(full))
+    moments = memory_source(scipy.sparse.csr_array(full), y, weight).moments()
+    assert moments.variance[3] == 0.0
+    sparse, dense = (fl.solve(A, y, C=np.inf, sample_weight=weight) for A in (scipy.sparse.csr_array(full), full))
+    np.testing.assert_allclose(sparse.coef, dense.coef, rtol=1e-6, atol=1e-9)
+    full[:, 3] = 1e6 + np.random.default_rng(0).standard_normal(len(full))
+    source = memory_source(scipy.sparse.csr_array(full), y, weight)
+    mean = weight @ full / weight.sum()
+    np.testing.assert_allclose(source.moments().squares, weight @ (full - mean) ** 2, rtol=1e-9)
+    scale = full.std(axis=0)
+    want = (((full - mean) / scale) ** 2).sum(axis=1).max()
+    assert source.widest_row(mean, scale) == pytest.approx(want, rel=1e-3)
+
+
 def test_sample_of_sparse_rows():
     X, y = data(N=30_000, D=12)
     solution = fl.solve(X, y)
@@ -173,6 +192,13 @@ def test_malformed_matrices_are_refused(X, message):
         fl.solve(X, data()[1])
 
 
+def test_a_malformed_column_form_is_refused():
+    X = data()[0].tocsc()
+    X.indices[3] = 400
+    with pytest.raises(ValueError, match="indices"):
+        fl.solve(X, data()[1])
+
+
 def test_bad_values():
     X, y = data()
     for value, what in ((np.nan, "NaN"), (np.inf, "infinity")):
@@ -188,6 +214,10 @@ def test_bad_values():
         fl.solve(X.astype(complex), y)
     with pytest.raises(ValueError, match="0 sample"):
         fl.solve(X[:0], y[:0])
+    frame = pd.DataFrame.sparse.from_spmatrix(scipy.sparse.csr_matrix(X))
+    with pytest.raises(TypeError, match=r"X column 0 \('0'\) is sparse: X.sparse.to_coo\(\).tocsr\(\)"):
+        fl.solve(frame, y)
+    assert fl.solve(scipy.sparse.csr_array((400, 30)), y).converged  # no nonzeros at all
 
 
 def test_bitwise_equal_for_any_number_of_threads():
@@ -219,3 +249,13 @@ def test_a_million_columns_in_little_memory():
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 700  # 42 vectors of L-BFGS, some more, and 64 MiB of partial sums
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0
+
+
+@pytest.mark.parametrize("K", [2, 3])
+def test_notebook_functions_equal_dense(K):
+    X, y = data(K=K)
+    train = fl.binary_classifier_from if K == 2 else fl.multiclass_classifier_from
+    sparse, dense = train(X, y, epochs=3, learning_rate=1e-3), train(X.toarray(), y, epochs=3, learning_rate=1e-3)
+    np.testing.assert_allclose(sparse.history, dense.history, rtol=1e-12)
+    np.testing.assert_allclose(sparse(X), dense(X.toarray()), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(sparse(X[3]), dense(X.toarray()[3]), rtol=0, atol=1e-12)

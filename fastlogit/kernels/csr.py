@@ -81,7 +81,8 @@ class CSR(NamedTuple):
         """Return a copy of some rows."""
         first, last = (self.indptr[rows + step].astype(np.int64) for step in (0, 1))
         starts = np.concatenate([[0], np.cumsum(last - first)])
-        at = np.repeat(first - starts[:-1], last - first) + np.arange(starts[-1])
+        at = np.arange(starts[-1])
+        at += np.repeat(first - starts[:-1], last - first)
         indptr = read_only(starts.astype(self.indptr.dtype))
         return CSR(read_only(self.data[at]), read_only(self.indices[at]), indptr, self.n_features)
 
@@ -104,11 +105,6 @@ def ascends(indices: NDArray[Any], indptr: NDArray[Any]) -> bool:
     return not out.any()
 
 
-def is_csr(kind: Any) -> bool:
-    """Tell whether a numba type is `CSR`."""
-    return isinstance(kind, types.NamedTuple) and kind.instance_class is CSR
-
-
 def _of_csr(function: Any) -> Any:
     """Register an implementation for `CSR`."""
 
@@ -117,7 +113,7 @@ def _of_csr(function: Any) -> Any:
 
         @overload(function, jit_options=TILE_OPTIONS, strict=False)
         def bind(storage: Any, *args: Any) -> Any:
-            return implementation if is_csr(storage) else None
+            return implementation if protocol.is_sparse(storage) else None
 
         return implementation
 
@@ -126,7 +122,8 @@ def _of_csr(function: Any) -> Any:
 
 @tile
 def _nonzeros(storage: Any, row: int) -> Any:
-    return storage.indptr[np.uint64(row)], storage.indptr[np.uint64(row) + np.uint64(1)]
+    at = np.uint64(row)
+    return np.uint64(storage.indptr[at]), np.uint64(storage.indptr[at + np.uint64(1)])
 
 
 @tile
@@ -163,7 +160,7 @@ def _dot(storage: Any, row: int, w: Any) -> Any:
     """Return ``sum_j x_j w_j`` of a row; four sums, so that none waits for its own last addition."""
     data, indices = storage.data, storage.indices
     p, end = _nonzeros(storage, row)
-    p, end, real = np.uint64(p), np.uint64(end), w.dtype.type
+    real = w.dtype.type
     one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
     a, b, c, d = real(0), real(0), real(0), real(0)
     while p + four <= end:
@@ -180,7 +177,7 @@ def _dot(storage: Any, row: int, w: Any) -> Any:
 
 @overload(protocol.margins, jit_options=TILE_OPTIONS)
 def _margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> Any:
-    if not is_csr(storage):
+    if not protocol.is_sparse(storage):
         return None
 
     def vector(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
@@ -199,7 +196,7 @@ def _margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, swee
 
 @overload(protocol.accumulate, jit_options=TILE_OPTIONS)
 def _accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> Any:
-    if not is_csr(storage):
+    if not protocol.is_sparse(storage):
         return None
 
     def vector(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
@@ -207,7 +204,7 @@ def _accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, s
         for r in range(n):
             weight = np.float64(A[r])
             p, end = _nonzeros(storage, start + r)
-            for at in range(np.uint64(p), np.uint64(end)):
+            for at in range(p, end):
                 B[0, indices[at]] += weight * data[at]
 
     def matrix(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
@@ -235,7 +232,7 @@ class _Row:
         self.context, self.builder = context, builder
         self.data, self.indices = (Pointer(context, builder, kinds[i], args[i]) for i in (0, 1))
         self.matrix = Pointer(context, builder, kinds[matrix], args[matrix], contiguous=0)
-        self.first, self.last = (self._wide(args[i]) for i in (2, 3))
+        self.first, self.last = args[2], args[3]
 
     def _wide(self, integer: Any) -> Any:
         return integer if integer.type == I64 else self.builder.zext(integer, I64)
@@ -334,7 +331,7 @@ def _accumulate_moments(storage: Any, start: int, n: int, A: Any, center: Any, B
     for r in range(n):
         weight = np.float64(A[r])
         p, end = _nonzeros(storage, start + r)
-        for at in range(np.uint64(p), np.uint64(end)):
+        for at in range(p, end):
             j = indices[at]
             x = np.float64(data[at]) - center[j]
             B[0, j] += weight
@@ -358,7 +355,7 @@ def _squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, 
     for r in range(n):
         total = base
         p, end = _nonzeros(storage, start + r)
-        for at in range(np.uint64(p), np.uint64(end)):
+        for at in range(p, end):
             j = indices[at]
             x, c, s = np.float64(data[at]), np.float64(center[j]), np.float64(inverse_scale[j])
             total += x * (x - 2.0 * c) * s * s
@@ -371,7 +368,7 @@ def _accumulate_information(storage: Any, start: int, n: int, S: Any, center: An
     data, indices = storage.data, storage.indices
     for r in range(n):
         p, end = _nonzeros(storage, start + r)
-        for at in range(np.uint64(p), np.uint64(end)):
+        for at in range(p, end):
             j = indices[at]
             a = S[r] * (np.float64(data[at]) - center[j]) ** 2
             sums[0, j] += S[r]
@@ -386,9 +383,9 @@ def _accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, 
     data, indices, last = storage.data, storage.indices, np.uint64(n_features)
     for r in range(n):
         p, end = _nonzeros(storage, start + r)
-        for at in range(np.uint64(p), np.uint64(end)):
+        for at in range(p, end):
             row, weight = H[indices[at]], c[r] * np.float64(data[at])
-            for other in range(at, np.uint64(end)):
+            for other in range(at, end):
                 row[indices[other]] += weight * data[other]
             row[last] += weight
         H[last, last] += c[r]

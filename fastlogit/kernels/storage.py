@@ -3,8 +3,8 @@
 A storage is a ``NamedTuple`` of arrays. A pass hands it a range of rows, coefficients and a centre; only the storage
 knows how X lies in memory, and it knows nothing of losses. To join, a storage registers an ``overload`` of these
 functions for its own type (`fastlogit.kernels.rows` and `columns` do), and gives Python the attributes ``shape`` and
-``dtype`` and the method ``take(rows)``, a storage of some rows alone. `fastlogit.kernels.csr` is a sparse one; it has
-functions of its own in the place of those of `fastlogit.kernels.tiles` too.
+``dtype`` and the methods ``take(rows)``, a storage of some rows alone, and ``first_not_finite()``.
+`fastlogit.kernels.csr` is a sparse one; it answers for those of `fastlogit.kernels.tiles` too.
 
 Conventions: ``start`` and ``n`` are the tile's rows, some ``tile_rows`` at a time being quickest; ``W`` is (K, padded),
 or (padded,) where there is one margin a row, which compiles to less; ``Z`` and ``R`` are (K, rows) or (rows,) to match;
@@ -28,23 +28,24 @@ PADDING = 16
 ROWS_AT_ONCE = 32
 
 
-def _for_kernels(name: str) -> TypeError:
+def for_kernels(name: str) -> TypeError:
+    """Return the error of a function that only compiled code can call."""
     return TypeError(f"{name} is for compiled code, and no storage of this type has registered it")
 
 
 def margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
     """``Z[k, r] = sum_j (x[start + r, j] - center[j]) W[k, j]`` for r < n, with A = W and B = Z."""
-    raise _for_kernels("margins")
+    raise for_kernels("margins")
 
 
 def accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
     """``G[k, j] += sum_r R[k, r] (x[start + r, j] - center[j])`` over r < n, with A = R and B = G."""
-    raise _for_kernels("accumulate")
+    raise for_kernels("accumulate")
 
 
 def accumulate_moments(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
     """``G[p, j] += sum_r s[r] (x[start + r, j] - center[j])^(p + 1)`` over r < n, p < 2, with A = s and B = G."""
-    raise _for_kernels("accumulate_moments")
+    raise for_kernels("accumulate_moments")
 
 
 def take(storage: Any, start: int, n: int, center: Any, B: Any) -> None:
@@ -52,27 +53,27 @@ def take(storage: Any, start: int, n: int, center: Any, B: Any) -> None:
 
     ``B`` (rows, padded) may be written up to the next multiple of 16 rows, and with anything up to that of columns.
     """
-    raise _for_kernels("take")
+    raise for_kernels("take")
 
 
 def bounds(storage: Any, first: int, last: int, chunk: int, n_chunks: int) -> Any:
     """Return the rows of a chunk of ``first`` to ``last``."""
-    raise _for_kernels("bounds")
+    raise for_kernels("bounds")
 
 
 def tile_rows(storage: Any, K: int) -> int:
     """Return the rows of a tile: a multiple of 16."""
-    raise _for_kernels("tile_rows")
+    raise for_kernels("tile_rows")
 
 
 def lines(storage: Any, start: int, n: int) -> Any:
     """Return what a view finds the lines of a tile of dense X by: by default the matrix ``storage.X`` itself."""
-    raise _for_kernels("lines")
+    raise for_kernels("lines")
 
 
 def n_features(storage: Any) -> int:
     """Return the number of columns of dense X."""
-    raise _for_kernels("n_features")
+    raise for_kernels("n_features")
 
 
 def _has_matrix(storage: Any) -> bool:
@@ -119,7 +120,7 @@ def _n_features(storage: Any) -> Any:
 
 def as_rows(A: Any) -> Any:
     """Return ``A`` of shape (n,) seen as (1, n), or ``A`` of two dimensions itself, in compiled code."""
-    raise _for_kernels("as_rows")
+    raise for_kernels("as_rows")
 
 
 @overload(as_rows, jit_options=TILE_OPTIONS)

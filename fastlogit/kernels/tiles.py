@@ -11,16 +11,12 @@ from numba.extending import overload
 
 from fastlogit.kernels.gram import add_gram, row_squares, scale_rows
 from fastlogit.kernels.jit import TILE_OPTIONS
-from fastlogit.kernels.storage import is_sparse
-
-
-def _for_kernels(name: str) -> TypeError:
-    return TypeError(f"{name} is for compiled code")
+from fastlogit.kernels.storage import for_kernels, is_sparse
 
 
 def tile_scratch(storage: Any, rows: int, like: Any) -> Any:
     """Return room for a tile of ``rows`` rows of the length and type of ``like``; no rows of a sparse storage."""
-    raise _for_kernels("tile_scratch")
+    raise for_kernels("tile_scratch")
 
 
 def squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, base: float, B: Any, out: Any) -> None:
@@ -28,17 +24,17 @@ def squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, b
 
     ``B`` is the tile, taken with its centre. ``base`` is what a row of zeros has: a sparse storage begins with it.
     """
-    raise _for_kernels("squares")
+    raise for_kernels("squares")
 
 
 def accumulate_information(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
     """``sums[p, j] += sum_r a^(p + 1)`` with ``a = S[r] (x[start + r, j] - center[j])^2``, for p < 2."""
-    raise _for_kernels("accumulate_information")
+    raise for_kernels("accumulate_information")
 
 
 def accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B: Any, Q: Any, H: Any) -> None:
     """``H += sum_r c[r] x~_r x~_r'``, in the upper triangle at least; ``Q`` is room for another tile."""
-    raise _for_kernels("accumulate_gram")
+    raise for_kernels("accumulate_gram")
 
 
 def _of_dense(function: Any) -> Any:

@@ -45,7 +45,7 @@ def gap(objective: Objective, point: Point) -> float:
         return _ENDLESS
     if not objective.fit_intercept:
         return float(0.5 * (_squared(objective, g) ** 0.5 + error) ** 2)
-    values, vectors = np.linalg.eigh(objective.class_curvature(point.x))
+    values, vectors = np.linalg.eigh(objective.class_curvature(point.x, np.float64))
     kept = slice(0 if K == 1 else 1, None)  # all intercepts alike change nothing
     values, vectors = values[kept], vectors[:, kept]
     if not values[0] > 0.0:
@@ -55,9 +55,11 @@ def gap(objective: Objective, point: Point) -> float:
         return _ENDLESS
     shift = np.zeros_like(g)
     shift[-K:] = u
-    left = _squared(objective, g - objective.hess_vec(point.x, shift, np.float64)) ** 0.5
-    intercepts = (float(g[-K:] @ u) ** 0.5 + float(np.linalg.norm(rounding[-K:])) / float(values[0]) ** 0.5) ** 2
-    return float(0.5 * (left + error) ** 2 + intercepts)
+    left = g - objective.hess_vec(point.x, shift, np.float64)
+    # what rounding leaves of the intercepts' part, and may have taken from it
+    rest = float(np.linalg.norm(left[-K:]) + np.linalg.norm(rounding[-K:])) / float(values[0]) ** 0.5
+    intercepts = float(np.linalg.norm((vectors.T @ g[-K:]) / values**0.5)) + rest
+    return float(0.5 * (_squared(objective, left) ** 0.5 + error) ** 2 + intercepts**2)
 
 
 class Ending:
@@ -89,4 +91,6 @@ class Ending:
             bound = gap(self._objective, point)
             if self._record.is_small(bound, point.value):
                 return self._record.solution(Status.CONVERGED, point, bound, "D")
+        if stop is not Status.INTERRUPTED and self._record.is_small(estimate, point.value):
+            stop = Status.CONVERGED
         return self._record.solution(stop or Status.CONVERGED, point, estimate, "estimate")

@@ -121,16 +121,16 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Solution:
     -----
     Each read takes the gradient alone. Memory: 42 vectors of n, and what the preconditioner holds.
     """
-    smaller, x = objective.on_sample(), x0
-    if smaller is not None:
-        dtype = smaller.source.dtype
+    smaller, x, dtype = objective.on_sample(), x0, objective.source.dtype
+    pairs = Pairs(preconditioner(smaller or objective, x))
+    if smaller is not None:  # what the sample taught of the curvature serves on
         on_sample = record.on_sample(smaller)
-        end, _, _ = descend(smaller, smaller.at(x, dtype), Pairs(preconditioner(smaller, x)), on_sample, dtype=dtype)
-        x = better_start(objective, x0, end.x)
-    pairs, dtype = Pairs(preconditioner(smaller or objective, x)), objective.source.dtype
-    rough = within(max(_ROUGH_TOL, record.tol))
-    point, gap, stop = descend(objective, objective.at(x, dtype), pairs, record, enough=rough, dtype=dtype)
+        x = better_start(objective, x0, descend(smaller, smaller.at(x, dtype), pairs, on_sample, dtype=dtype)[0].x)
     ending = Ending(objective, record)
-    if stop is None:
-        point, gap, stop = descend(objective, objective.at(point.x), pairs, record, enough=ending)
-    return ending.solution(point, gap, stop)
+    if dtype != np.float64:
+        rough = within(max(_ROUGH_TOL, record.tol))
+        point, gap, stop = descend(objective, objective.at(x, dtype), pairs, record, enough=rough, dtype=dtype)
+        if stop is not None:
+            return record.solution(stop, point, gap, "estimate")
+        x = point.x
+    return ending.solution(*descend(objective, objective.at(x), pairs, record, enough=ending))

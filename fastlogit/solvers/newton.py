@@ -65,6 +65,7 @@ class _Model:
         # times this one. Within a tile, where float32 may be the type, some square root of its rows matter (N. Higham
         # and T. Mary, "A new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41 (2019)).
         doubt = _ROUNDINGS * float(np.finfo(dtype).eps) * len(H) / max(factor.smallest, 1e-300)
+        doubt *= float(objective.lost_digits.max())
         error = factor.norm_bound(residual) + factor.norm_bound(objective.rounding)
         lost = factor.values is not None and np.linalg.norm(residual) > _LOST * np.linalg.norm(point.grad)
         if damping > 0.0 or lost or not doubt < 0.5:

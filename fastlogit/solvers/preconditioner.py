@@ -12,9 +12,9 @@ LARGEST_GRAM = 4096
 
 
 def preconditioner(objective: Objective, x: Array) -> Callable[[Array], Array]:
-    """Return an approximate inverse Hessian at ``x`` as a function of a flat vector; one or two reads of X."""
+    """Return an approximate inverse Hessian at ``x`` as a function of a flat vector; at most two reads of X."""
     if objective.source.n_features > LARGEST_GRAM:
-        diagonal = objective.hess_diag(x)
+        diagonal = objective.hess_diag(x) if np.any(x) else objective.hess_diag_at_zero
         inverse = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
         return lambda g: inverse * g
     if objective.shape[1] == 1:

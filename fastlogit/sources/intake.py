@@ -57,7 +57,8 @@ def as_storage(X: Any, name: str = "X") -> tuple[Storage, np.dtype[Any]]:
     and booleans in either byte order; pandas, polars and Arrow frames of such columns, in any number of pieces (Arrow's
     own and polars' through pyarrow); CPU tensors of any library that speaks DLPack (PyTorch). Where rows or columns are
     adjacent, they are read in place and widened in registers; else a tile at a time is cast. SciPy's CSR matrices and
-    arrays are read as they lie where their column indices ascend; others are converted, with a warning.
+    arrays are read as they lie where their column indices ascend; others are converted, with a warning, and the data of
+    those in float16 or the other byte order without one.
 
     Converted whole, at the cost of a second array, are: nested lists, long double (to float64, rounded) and Python
     objects that are numbers (to float64), in a frame those columns alone.
@@ -106,6 +107,8 @@ def _of_sparse(X: Any, name: str) -> tuple[CSR, np.dtype[Any]]:
         raise ValueError(f"{name} has {X.ndim} dimensions {X.shape}, but (n_samples, n_features) is needed")
     _check_shape(X.shape, name)
     if X.format != "csr":
+        if hasattr(X, "check_format"):  # SciPy's conversions trust it
+            X.check_format(full_check=True)
         X = _converted(X.tocsr(), f"{name} is {X.format.upper()}, and rows are read")
     data = as_numbers(name, X.data)
     fault = _fault(X)
@@ -243,6 +246,8 @@ def _pandas_column(X: Any, j: int, name: str) -> Column:
         return Column.of(as_numbers(what, series.to_numpy()))
     if hasattr(dtype, "pyarrow_dtype"):
         return _arrow_column(series.array.__arrow_array__(), what)
+    if type(dtype).__name__ == "SparseDtype":
+        raise TypeError(f"{what} is sparse: {name}.sparse.to_coo().tocsr() makes sparse rows of it")
     kind = getattr(dtype, "numpy_dtype", None)  # of a masked array; others are categories, texts, times
     if not isinstance(kind, np.dtype) or kind.kind not in "biuf":
         raise TypeError(f"{what} has dtype {dtype}, which is not a real number: encode it as numbers first")

@@ -45,6 +45,11 @@ def _pieces(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:
     return np.concatenate([values[a : a + n] for a, n in counts])
 
 
+def _square_of_zeros(center: NDArray[Any], inverse_scale: NDArray[Any]) -> float:
+    """Return ``sum_j (center_j inverse_scale_j)^2`` of the numbers that the kernel reads."""
+    return float(np.sum((center.astype(np.float64) * inverse_scale.astype(np.float64)) ** 2))
+
+
 class MemorySource:
     """Rows of a storage in memory, with their targets.
 
@@ -120,11 +125,11 @@ class MemorySource:
         self, first: int, last: int, n_sums: int, size: int, n_totals: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return room for each chunk's sums over rows (n_sums, size), and its totals."""
-        chunks = self._n_chunks(first, last, n_sums * size)
+        chunks = self._n_chunks(first, last, n_sums, size)
         return empty_sums(self.storage, chunks, n_sums, size), np.empty((chunks, n_totals))
 
-    def _n_chunks(self, first: int, last: int, n_sums: int) -> int:
-        return n_chunks(last - first, n_sums)
+    def _n_chunks(self, first: int, last: int, n_sums: int, size: int) -> int:
+        return n_chunks(last - first, n_sums * size)
 
     def _raise_not_finite(self, moments: Moments) -> None:
         zero, none = np.zeros(self.n_features), read_only(np.empty(0))
@@ -165,7 +170,7 @@ class MemorySource:
         packed = pack(shift, np.float64)
         sums, weights = self._empty_sums(first, last, self._moments, packed.size, 1)
         rows, squares = np.empty(last - first, np.int64), np.empty(last - first)
-        counts, base = np.empty((len(sums), 2), np.int64), float(np.sum((packed * inverse_scale) ** 2))
+        counts, base = np.empty((len(sums), 2), np.int64), _square_of_zeros(packed.astype(self.dtype), inverse_scale)
         survey.survey(
             *(len(sums), self.storage, self.targets, packed, inverse_scale, base, far.limit, first, last),
             *(sums, weights, squares, rows, counts),
@@ -244,7 +249,7 @@ class MemorySource:
     ) -> CurvatureSums:
         """See `fastlogit.sources.protocol.Source.grad_hess`."""
         inverse_scale = pack(np.append(1.0 / scale, 1.0), dtype)
-        base = 1.0 + float(np.sum((center / scale) ** 2))
+        base = 1.0 + _square_of_zeros(center, inverse_scale[: self.n_features])
         packed = pack_coefficients(self.storage, W, center, np.float64)
         sums: CurvatureSums = add_up(
             self._grad_hess_of(first, last, *packed, inverse_scale, base) for first, last in self._parts
@@ -332,8 +337,10 @@ class MemorySource:
 
     def widest_row(self, center: NDArray[np.float64], scale: NDArray[np.float64]) -> float:
         """See `fastlogit.sources.protocol.Source.widest_row`."""
-        packed = pack(center, self.dtype), pack(1.0 / scale, self.dtype), float(np.sum((center / scale) ** 2))
-        return (1.0 + _WIDEST_ROUNDING) * max(self._widest_row_of(first, last, *packed) for first, last in self._parts)
+        packed = pack(center, self.dtype), pack(1.0 / scale, self.dtype)
+        base = _square_of_zeros(*packed)
+        widest = max(self._widest_row_of(first, last, *packed, base) for first, last in self._parts)
+        return (1.0 + _WIDEST_ROUNDING) * widest
 
     def _widest_row_of(self, first: int, last: int, center: Any, inverse_scale: Any, base: float) -> float:
         totals = np.empty(n_chunks(last - first, 1))
@@ -377,13 +384,16 @@ class MemorySource:
         plain = type(self)(self.storage, self.targets._replace(offset=_NONE), Logistic(), self.dtype)
         return np.asarray(4.0 * plain.grad_hess(zero, center, ones, self.dtype).hess[0])
 
-    def class_curvature(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
+    def class_curvature(
+        self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None
+    ) -> NDArray[np.float64]:
         """See `fastlogit.sources.protocol.Source.class_curvature`."""
         K = n_margins(self.n_classes)
         curvature = np.zeros((K, K))
         for first in range(0, self.n_samples, _BLOCK):
             rows = first, min(first + _BLOCK, self.n_samples)
-            P = predict_proba(self.storage, self.loss, W, center, self.dtype, self.targets.offset, rows)[:, -K:]
+            P = predict_proba(self.storage, self.loss, W, center, dtype or self.dtype, self.targets.offset, rows)
+            P = P[:, -K:]
             weighted = P * self._row_weights(*rows)[:, None]
             curvature += np.diag(weighted.sum(axis=0)) - P.T @ weighted
         return curvature

@@ -209,8 +209,10 @@ class Source(Protocol):
     def gram(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ``sum_i s_i x~_i x~_i'`` with ``x~ = (x - center, 1)``, products in the source's type; one read."""
 
-    def class_curvature(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``W``; one read of X."""
+    def class_curvature(
+        self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None
+    ) -> NDArray[np.float64]:
+        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``W``, p of ``dtype``; one read of X."""
 
     def widest_row(self, center: NDArray[np.float64], scale: NDArray[np.float64]) -> float:
         """Return the largest ``sum_j ((x_ij - center_j) / scale_j)^2``, to 1e-4, never less; one read of X."""

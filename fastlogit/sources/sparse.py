@@ -6,10 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.kernels.jit import n_chunks
+from fastlogit.kernels.storage import n_adjacent
 from fastlogit.sources.memory import MemorySource
 
-# A chunk's sums are written and added up besides: so many nonzeros for each of them, but chunks for many threads.
-_NONZEROS_PER_SUM, _CHUNKS = 64, 16
+# A chunk's sums are written and added up besides: so many nonzeros for each column, but chunks for some threads.
+_NONZEROS_PER_COLUMN, _CHUNKS = 16, 8
+# A share of the weight that is no more than rounding: the column has no zeros.
+_ROUNDING = 1e-12
+
+
+def _positive(weight: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weight of each column's zeros, from that of all rows and those of its nonzeros."""
+    zeros = weight - weights
+    return np.where(zeros > _ROUNDING * weight, zeros, 0.0)
 
 
 class SparseSource(MemorySource):
@@ -18,13 +27,14 @@ class SparseSource(MemorySource):
     subtracts_center = False
     _moments, _informations = 3, 4
 
-    def _n_chunks(self, first: int, last: int, n_sums: int) -> int:
+    def _n_chunks(self, first: int, last: int, n_sums: int, size: int) -> int:
         nonzeros = int(self.storage.indptr[last]) - int(self.storage.indptr[first])
-        return min(n_chunks(last - first, n_sums), max(_CHUNKS, nonzeros // (_NONZEROS_PER_SUM * n_sums)))
+        most = n_chunks(last - first, n_adjacent(n_sums) * size)
+        return min(most, max(_CHUNKS, nonzeros // (_NONZEROS_PER_COLUMN * size)))
 
     def _powers(self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
         weights, step, squares = sums
-        zeros = weight - weights
+        zeros = _positive(weight, weights)
         return np.stack([step - shift * zeros, squares + shift**2 * zeros])
 
     def _information_from(
@@ -34,8 +44,8 @@ class SparseSource(MemorySource):
         center = center[: self.n_features]
         return np.stack(
             [
-                a + center**2 * (totals[0] - weights),
-                squares_of_a + center**4 * (totals[1] - squares_of_weights),
+                a + center**2 * _positive(totals[0], weights),
+                squares_of_a + center**4 * _positive(totals[1], squares_of_weights),
             ]
         )
 

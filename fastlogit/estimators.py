@@ -68,7 +68,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     warm_start : bool
         Begin at the last fit's coefficients.
     n_threads : int, optional
-        Threads of the kernels, for fitting and predicting; all by default.
+        Threads of the kernels, for fitting and predicting; by default all, but one for a short fit.
     memory_limit : int, optional
         Bytes that a fit may hold beside X. It takes the solver and sample that fit, or raises MemoryError.
     time_limit : float, optional
@@ -96,7 +96,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     gap_ : float
         How far above its minimum it is at most.
     gap_kind_ : str
-        Which bound says so ("A", "P"), or "estimate".
+        Which bound says so ("A", "P", "D"), or "estimate".
     converged_ : bool
         Whether the gap is within ``tol``.
     status_ : str

@@ -1,6 +1,7 @@
 """`solve`: from arrays to a certified optimum."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +24,8 @@ from fastlogit.sources.targets import check_classes, memory_source
 Progress = Callable[[Row, NDArray[np.float64]], Any]
 # A warning of separation names so many columns at most, those that count at least this share of the first.
 _NAMED, _LEADING = 5, 0.3
+# Where another solver comes after it, the first one has so many steps.
+_FIRST_STEPS = 50
 
 
 def solve(
@@ -67,8 +70,7 @@ def solve(
     standardize : bool
         Penalise the coefficients of standardised columns instead.
     solver : {"auto", "newton", "lbfgs", "newton-cg"}
-        "auto": "newton" up to `fastlogit.plan.CHEAP_HESSIAN` parameters, without a penalty up to
-        `fastlogit.plan.LARGEST_HESSIAN`; "lbfgs" above.
+        "auto": see `fastlogit.plan.chosen`.
     tol : float
         Relative gap ``(F - F*) / F`` to reach.
     max_iter : int
@@ -174,8 +176,9 @@ def minimise(
             return _identified(scaling.to_data(x.reshape(shape)))
 
         x0 = np.zeros(shape) if start is None else scaling.from_data(_identified(start))
-        solution = SOLVERS[how.solver](
+        solution = _in_turn(
             objective,
+            how.solvers,
             x0.ravel(),
             tol=tol,
             max_iter=max_iter,
@@ -185,6 +188,31 @@ def minimise(
     direction = solution.direction
     found = replace(solution, x=to_data(solution.x), direction=None if direction is None else to_data(direction))
     return found, objective
+
+
+def _in_turn(
+    objective: Objective,
+    solvers: list[str],
+    x0: NDArray[np.float64],
+    *,
+    max_iter: int,
+    time_limit: float | None,
+    **settings: Any,
+) -> Solution:
+    """Call solvers in turn, each from where the last one ended, until one bounds the gap or the caller stops it."""
+    name, *others = solvers
+    most = min(max_iter, _FIRST_STEPS) if others else max_iter
+    start = time.perf_counter()
+    solution = SOLVERS[name](objective, x0, max_iter=most, time_limit=time_limit, **settings)
+    is_bounded = solution.converged and solution.gap_kind != "estimate"
+    gave_up = solution.status in (Status.MAX_ITER, Status.STALLED, Status.CONVERGED)
+    if not others or is_bounded or not gave_up or solution.n_iter >= max_iter:
+        return solution
+    seconds = time.perf_counter() - start
+    left = None if time_limit is None else max(time_limit - seconds, 0.0)
+    last = _in_turn(objective, others, solution.x, max_iter=max_iter - solution.n_iter, time_limit=left, **settings)
+    history = [*solution.history, *(replace(row, seconds=row.seconds + seconds) for row in last.history)]
+    return replace(last, n_iter=solution.n_iter + last.n_iter, history=history)
 
 
 class _Blas:

@@ -10,8 +10,10 @@ from fastlogit.kernels import logits as passes
 from fastlogit.kernels.jit import n_chunks, read_only, threads
 from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
 from fastlogit.prediction import predict_proba
-from fastlogit.sources.intake import as_storage
-from fastlogit.sources.targets import as_codes, memory_source
+from fastlogit.sources.intake import as_storage, names_of
+from fastlogit.sources.memory import MemorySource
+from fastlogit.sources.protocol import n_margins
+from fastlogit.sources.targets import as_codes, as_offset, as_weight, source_of, targets_of
 
 Callback = Callable[[int, float], None]
 
@@ -40,7 +42,10 @@ class Forward:
         """
         X: Any = vectors if hasattr(vectors, "shape") else np.asarray(vectors)
         is_one = len(X.shape) == 1
-        storage, dtype = as_storage(X.reshape(1, -1) if is_one else X, "vectors")
+        if is_one:
+            X = X.reshape(1, -1)
+            X = X.tocsr() if hasattr(X, "tocsr") else X
+        storage, dtype = as_storage(X, "vectors")
         if storage.shape[1] != len(self._center):
             raise ValueError(
                 f"vectors have {storage.shape[1]} columns, but the classifier was trained on {len(self._center)}"
@@ -89,8 +94,15 @@ def _train(
     return Forward(source.loss, coefficients(), center, history)
 
 
-def _n_rows(X: Any) -> int:
-    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
+def _source(X: Any, Y: Any, n_classes: int | None, loss_of: Callable[[int], Loss]) -> MemorySource:
+    """Return the rows with their codes, and the loss for as many classes."""
+    storage, dtype = as_storage(X)
+    n_samples = storage.shape[0]
+    codes = as_codes(Y, n_samples, n_classes)
+    loss = loss_of(int(codes.max()) + 1)
+    offset = as_offset(None, n_samples, n_margins(loss.n_classes))
+    targets = targets_of(codes, loss, as_weight(None, n_samples), None, offset)
+    return source_of(storage)(storage, targets, loss, dtype, feature_names=names_of(X))
 
 
 def _check(epochs: int, learning_rate: float, epsilon: float) -> None:
@@ -159,8 +171,7 @@ def binary_classifier_from(
     1e-12.
     """
     _check(epochs, learning_rate, epsilon)
-    loss = NotebookLogistic(float(epsilon))
-    source = memory_source(X, as_codes(Y, _n_rows(X), 2), loss=loss)
+    source = _source(X, Y, 2, lambda n_classes: NotebookLogistic(float(epsilon)))
     start = np.random.RandomState(seed).randn(source.n_features)[:, None]
     with threads(n_threads):
         return _train(source, start, epochs, learning_rate, epsilon, callback, verbose)
@@ -185,10 +196,8 @@ def multiclass_classifier_from(
     ``forward(vectors)`` gives probabilities (M, K). Otherwise as `binary_classifier_from`.
     """
     _check(epochs, learning_rate, epsilon)
-    codes = as_codes(Y, _n_rows(X))
-    loss = Softmax(int(codes.max()) + 1)
-    source = memory_source(X, codes, loss=loss)
-    start = np.random.RandomState(seed).randn(source.n_features, loss.n_classes)
+    source = _source(X, Y, None, Softmax)
+    start = np.random.RandomState(seed).randn(source.n_features, source.n_classes)
     with threads(n_threads):
         return _train(source, start, epochs, learning_rate, epsilon, callback, verbose)
 

@@ -16,8 +16,10 @@ _SMALLEST_SAMPLE = 4096
 # Up to so many operations a Hessian (some milliseconds a fit) a second thread gives a fifth at best, and costs as much
 # again where other libraries' threads go on spinning (`docs/architecture.md`).
 _SHORT, _LOSS = 1 << 24, 16  # a row's loss is worth so many parameters
-#: Up to so many parameters a Hessian costs little beside the read that it comes with.
+#: Up to so many parameters a Hessian costs little beside the read that it comes with,
 CHEAP_HESSIAN = 128
+#: and up to so many multiply-adds (some 20 ms) little at all.
+CHEAP_PRODUCTS = 1 << 31
 #: Above so many the Hessian, and what it costs, are too large for Newton's method.
 LARGEST_HESSIAN = 2048
 # Matrices of all parameters, and of all columns, that live at once (`tests/test_memory.py` measures them).
@@ -25,12 +27,15 @@ _HESSIANS, _GRAMS, _VECTORS = 8, 6, 60
 _FLOAT = 8
 
 
-def chosen(n_parameters: int, C: float) -> str:
-    """Return the solver that "auto" takes; `bench/crossovers.py` measures where another would be quicker.
+def chosen(n_samples: int, n_parameters: int, C: float) -> list[str]:
+    """Return the solvers that "auto" takes, one after the other until the gap is bounded.
 
-    Without a penalty "newton" alone ends with a bound.
+    `bench/crossovers.py` measures where another would be quicker. Without a penalty "newton" alone ends with a bound.
     """
-    return "newton" if n_parameters <= (CHEAP_HESSIAN if C < np.inf else LARGEST_HESSIAN) else "lbfgs"
+    if n_parameters > LARGEST_HESSIAN:
+        return ["lbfgs"]
+    cheap = n_parameters <= CHEAP_HESSIAN or n_samples * n_parameters**2 <= CHEAP_PRODUCTS
+    return ["newton"] if cheap or C == np.inf else ["lbfgs", "newton"]
 
 
 def sample_size(source: Source) -> int | None:
@@ -52,15 +57,15 @@ class Plan:
 
     Attributes
     ----------
-    solver : str
-        A name of `fastlogit.solvers.SOLVERS`.
+    solvers : list of str
+        Names of `fastlogit.solvers.SOLVERS`, to be tried in turn.
     sample : int or None
         Rows of the sample.
     held : dict
         Bytes beside X, by what they are for.
     """
 
-    solver: str
+    solvers: list[str]
     sample: int | None
     held: dict[str, int]
 
@@ -70,21 +75,21 @@ class Plan:
         return sum(self.held.values())
 
     @classmethod
-    def of(cls, source: Source, solver: str, sample: int | None) -> "Plan":
-        """Return the plan of a solver that starts on a sample, or on none."""
+    def of(cls, source: Source, solvers: list[str], sample: int | None) -> "Plan":
+        """Return the plan of solvers that start on a sample, or on none."""
         D, K, N = source.n_features + 1, n_margins(source.n_classes), source.n_samples
         n, blocks, size = D * K, K * (K + 1) // 2, padded(D)
         held = {"partial sums": _FLOAT * K * size * n_chunks(N, K * size)}
         if sample is not None:
             held["sample"] = sample * (source.row_bytes + 3 * _FLOAT + (_FLOAT * source.n_classes if K > 1 else 0))
-        if solver == "newton":
+        if "newton" in solvers:
             partial = blocks * size * size
             held["partial sums"] = max(held["partial sums"], _FLOAT * partial * n_chunks(N, partial))
             held["Hessian"] = _HESSIANS * _FLOAT * n * n
-        else:
+        if solvers != ["newton"]:
             grams = _GRAMS if source.n_features <= LARGEST_GRAM else 0
             held["preconditioner"] = _FLOAT * (grams * D * D + _VECTORS * n)
-        return cls(solver, sample, held)
+        return cls(solvers, sample, held)
 
 
 def plan(source: Source, solver: str, C: float, memory_limit: int | None) -> Plan:
@@ -105,14 +110,14 @@ def plan(source: Source, solver: str, C: float, memory_limit: int | None) -> Pla
     figures = ", ".join(f"{what} {size:,}" for what, size in least.held.items())
     raise MemoryError(
         f"memory_limit={memory_limit:,} bytes, but fitting {source.n_samples:,} x {source.n_features:,} with "
-        f"{n_margins(source.n_classes)} margins a row holds at least {least.total:,} beside X ({least.solver!r}: "
+        f"{n_margins(source.n_classes)} margins a row holds at least {least.total:,} beside X ({least.solvers[0]!r}: "
         f"{figures}): raise memory_limit"
     )
 
 
 def _plans(source: Source, solver: str, C: float) -> Iterator[Plan]:
-    first = chosen((source.n_features + 1) * n_margins(source.n_classes), C)
-    solvers = dict.fromkeys([first, "lbfgs"]) if solver == "auto" else [solver]
+    n_parameters = (source.n_features + 1) * n_margins(source.n_classes)
+    choices = [[solver]] if solver != "auto" else [chosen(source.n_samples, n_parameters, C), ["lbfgs"]]
     for sample in dict.fromkeys([sample_size(source), None]):
-        for name in solvers:
-            yield Plan.of(source, name, sample)
+        for solvers in choices:
+            yield Plan.of(source, solvers, sample)

@@ -251,9 +251,25 @@ def test_more_parameters_than_a_hessian_at_every_read():
     X = rng.standard_normal((20_000, 330))
     y = (rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 0] + X[:, 1]))).astype(int)
     for dtype in (np.float64, np.float32):
-        solution = fl.solve(X.astype(dtype), y)
+        solution = fl.solve(X.astype(dtype), y, solver="newton")
         assert solution.converged and solution.gap_kind in "AP"
         assert solution.gap <= 1e-8 * solution.value
+
+
+def test_auto_goes_on_with_newton_where_lbfgs_is_slow(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20_000, 400)) * np.geomspace(0.1, 10, 400)
+    y = (rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 399] / 5))).astype(int)
+    quick = fl.solve(X, y)
+    assert quick.converged and quick.gap_kind == "D"
+    monkeypatch.setattr("fastlogit.fit._FIRST_STEPS", 2)
+    slow = fl.solve(X, y)
+    assert slow.converged and slow.gap_kind in "AP" and slow.n_iter > 2
+    assert slow.value == pytest.approx(quick.value, rel=2e-8)
+    passes, seconds = ([getattr(row, name) for row in slow.history] for name in ("n_passes", "seconds"))
+    assert passes == sorted(passes) and seconds == sorted(seconds)
+    with pytest.warns(fl.ConvergenceWarning):
+        assert fl.solve(X, y, max_iter=3).n_iter == 3
 
 
 def test_separated_classes_stop_with_finite_coefficients():

@@ -46,7 +46,7 @@ class Row:
     gap : float
         How far ``value`` is above the optimum at most; an estimate where ``gap_kind`` says so.
     gap_kind : str
-        Which formula gave it: see `fastlogit.solvers.certificates`.
+        Which formula gave it: see `fastlogit.solvers.certificates` and `duality`.
     seconds : float
         Since the solver began.
     """
@@ -74,7 +74,7 @@ class Solution:
     gap : float
         A bound on ``value`` minus the optimum; an estimate where ``gap_kind`` is "estimate".
     gap_kind : str
-        "A" or "P", the certificate that gave the bound, or "estimate".
+        "A", "P" or "D", the certificate that gave the bound, or "estimate".
     n_iter, n_passes : int
         Steps on the whole of X, and reads of it, all of them included.
     status : Status

@@ -33,7 +33,7 @@ def generate(K, D):
     N = min(MOST_ROWS, X_BYTES // (4 * D))
     X = rng.standard_normal((N, D), dtype=np.float32)
     Z = X @ (1.5 / np.sqrt(D) * rng.standard_normal((D, K), dtype=np.float32))
-    y = (Z - np.log(-np.log(rng.random(Z.shape, dtype=np.float32)))).argmax(axis=1)
+    y = (Z - np.log(rng.standard_exponential(Z.shape))).argmax(axis=1)
     X *= rng.permutation(np.geomspace(0.1, 10.0, D)).astype(np.float32)
     return X, y
 

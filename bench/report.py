@@ -27,6 +27,7 @@ def rows(benchmarks):
         name = re.sub(r"^bench_", "", bench["name"]).replace("[", " ").replace("]", "").replace("-", ", ")
         name = re.sub(r"(logistic|other) (\d+)", r"\1 D = \2", name)
         name = re.sub(r"softmax (\d+), (\d+)", r"softmax D = \1, K = \2", name)
+        name = re.sub(r"(uniform|Zipf), (\d+)", r"\1 columns, K = \2", name)
         name = name.replace("passes_", "pass: ").replace("epochs_binary", "notebook epoch, N x D =").replace("_", " ")
         yield (
             name,
@@ -41,10 +42,12 @@ def rows(benchmarks):
 def table(run):
     """Return README's table."""
     machine, cpu = run["machine_info"], run["machine_info"]["cpu"]
+    rates = [row[2] for row in rows(run["benchmarks"])]
     lines = [
         f"Measured on {cpu.get('brand_raw', 'an unknown processor')}, {cpu.get('count', '?')} "
         f"threads, Python {machine['python_version']}, {run['datetime'][:10]}; medians. *Bandwidth* is that of a "
-        "kernel which only reads the same bytes, timed in turn with the pass.",
+        "kernel which only reads the same bytes, timed in turn with the pass: "
+        f"{min(rates):.0f} to {max(rates):.0f} GB/s here, from one minute to the next.",
         "",
         "| what | ms | GB/s | of bandwidth | NumPy's time / ours |",
         "|---|--:|--:|--:|--:|",

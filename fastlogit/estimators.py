@@ -8,6 +8,7 @@ import numpy as np
 import sklearn.exceptions
 import sklearn.linear_model
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix, issparse
 from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -113,6 +114,8 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     -----
     X is read where it lies and is not copied: see `fastlogit.sources.intake.as_storage`.
     """
+
+    coef_: Any
 
     def __init__(
         self,
@@ -278,7 +281,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if coef_init is None and intercept_init is None:
             if not (self.warm_start and hasattr(self, "coef_")):
                 return None
-            coef, intercept = self.coef_, self.intercept_
+            coef, intercept = _dense(self.coef_), self.intercept_
             if coef.shape != (K, n_features):
                 raise ValueError(
                     f"warm_start: the last fit's coef_ has shape {coef.shape}, but ({K}, {n_features}) is needed; "
@@ -342,6 +345,18 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Return the share of rows, by weight, whose label is the likeliest class."""
         return float(accuracy_score(y, self.predict(X, offset=offset), sample_weight=sample_weight))
 
+    def sparsify(self) -> Self:
+        """Keep ``coef_`` as a SciPy CSR matrix from now on, which is smaller where most of it is 0; return self."""
+        check_is_fitted(self)
+        self.coef_ = csr_matrix(self.coef_)
+        return self
+
+    def densify(self) -> Self:
+        """Keep ``coef_`` as an array again; return self."""
+        check_is_fitted(self)
+        self.coef_ = _dense(self.coef_)
+        return self
+
     def to_sklearn(self) -> Any:
         """Return a fitted scikit-learn estimator that predicts the same, for whatever reads those (ONNX, PMML, SHAP).
 
@@ -375,6 +390,10 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 _HISTORY = ("n_passes", "objective", "grad_norm", "gap", "gap_kind", "seconds")
 
 
+def _dense(coef: Any) -> NDArray[np.float64]:
+    return np.asarray(coef.toarray() if issparse(coef) else coef, np.float64)
+
+
 def _attributes(W: NDArray[np.float64], classes: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Return what a model predicts by."""
     return {"coef_": np.ascontiguousarray(W[:-1].T), "intercept_": W[-1].copy(), "classes_": classes}
@@ -393,7 +412,7 @@ class _Rows:
                 f"{model.n_features_in_} features as input"
             )
         self._names, self._n_threads, self._n_classes = names_of(X), model.n_threads, len(model.classes_)
-        coef = np.asarray(model.coef_, np.float64)
+        coef = _dense(model.coef_)
         center = getattr(model, "_center", np.zeros(coef.shape[1])).astype(self._dtype).astype(np.float64)
         shifted = np.einsum("kj,j", coef, center)  # not by BLAS, whose threads would go on spinning beside the pass
         self._at = np.vstack([coef.T, model.intercept_ + shifted]), center, self._dtype

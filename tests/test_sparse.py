@@ -259,3 +259,14 @@ def test_notebook_functions_equal_dense(K):
     np.testing.assert_allclose(sparse.history, dense.history, rtol=1e-12)
     np.testing.assert_allclose(sparse(X), dense(X.toarray()), rtol=0, atol=1e-12)
     np.testing.assert_allclose(sparse(X[3]), dense(X.toarray()[3]), rtol=0, atol=1e-12)
+
+
+def test_sparse_coefficients_predict_the_same():
+    X, y = data(K=3)
+    model = LogisticRegression(warm_start=True).fit(X, y)
+    want, coef = model.predict_proba(X), model.coef_
+    assert scipy.sparse.issparse(model.sparsify().coef_)
+    np.testing.assert_array_equal(model.predict_proba(X), want)
+    np.testing.assert_array_equal(model.to_sklearn().predict(X), model.predict(X))
+    assert model.fit(X, y).n_iter_[0] <= 2  # a warm start from sparse coefficients
+    np.testing.assert_allclose(model.sparsify().densify().coef_, coef, rtol=1e-5, atol=1e-6)

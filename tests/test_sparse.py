@@ -26,8 +26,7 @@ INEFFICIENT = scipy.sparse.SparseEfficiencyWarning
 def data(N=400, D=30, K=2, seed=0, dtype=np.float64, density=0.2):
     """Return CSR rows and labels drawn by a model."""
     rng = np.random.default_rng(seed)
-    X = scipy.sparse.random_array((N, D), density=density, rng=rng, format="csr", dtype=dtype)
-    X.sum_duplicates()
+    X = scipy.sparse.csr_array(np.where(rng.random((N, D)) < density, rng.random((N, D)), 0.0).astype(dtype))
     Z = X @ rng.standard_normal((D, 1 if K == 2 else K)) * 3
     y = (Z[:, 0] + rng.logistic(size=N) > 0).astype(int) if K == 2 else (Z + rng.gumbel(size=Z.shape)).argmax(axis=1)
     y[:K] = np.arange(K)
@@ -183,7 +182,7 @@ def _set(name, at, value):
         (broken(_set("indices", 7, 30)), r"row \d+ has a column index 30, but columns go from 0 to 29"),
         (broken(_set("indices", 7, -1)), r"row \d+ has a column index -1"),
         (broken(_set("indptr", 5, 10**6)), r"indptr falls from 1000000 to \d+ at row 5"),
-        (broken(_set("indptr", -1, 10**6)), r"indptr ends at 1000000, but data and indices have 2400 and 2400"),
+        (broken(_set("indptr", -1, 10**6)), r"indptr ends at 1000000, but data and indices have \d+ and \d+"),
         (broken(_set("indptr", 0, -4)), r"indptr begins at -4"),
     ],
 )
@@ -195,7 +194,7 @@ def test_malformed_matrices_are_refused(X, message):
 def test_a_malformed_column_form_is_refused():
     X = data()[0].tocsc()
     X.indices[3] = 400
-    with pytest.raises(ValueError, match="indices"):
+    with pytest.raises(ValueError, match="ind"):  # SciPy's own words, which change
         fl.solve(X, data()[1])
 
 
@@ -258,7 +257,8 @@ def test_notebook_functions_equal_dense(K):
     sparse, dense = train(X, y, epochs=3, learning_rate=1e-3), train(X.toarray(), y, epochs=3, learning_rate=1e-3)
     np.testing.assert_allclose(sparse.history, dense.history, rtol=1e-12)
     np.testing.assert_allclose(sparse(X), dense(X.toarray()), rtol=0, atol=1e-12)
-    np.testing.assert_allclose(sparse(X[3]), dense(X.toarray()[3]), rtol=0, atol=1e-12)
+    one = np.reshape(sparse(X[3]), dense(X.toarray()[3]).shape)  # a row of two dimensions in older SciPy
+    np.testing.assert_allclose(one, dense(X.toarray()[3]), rtol=0, atol=1e-12)
 
 
 def test_sparse_coefficients_predict_the_same():

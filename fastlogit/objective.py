@@ -223,7 +223,8 @@ class Objective:
         In scaled coordinates the terms of each sum have absolute values that add up to the weight at most; of rows that
         are centred by algebra, to more where a mean is large beside its deviation.
         """
-        size = np.append(2.0 * np.sqrt(self.lost_digits), 1.0)
+        lost = self.lost_digits
+        size = np.append(np.sqrt(lost) + np.sqrt(lost - 1.0), 1.0)
         return np.asarray(_ROUNDINGS * _EPS * self.weight * np.repeat(size, self.shape[1]))
 
     def hess_below(self, x: Array, dtype: Any) -> Array | None:

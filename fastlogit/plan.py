@@ -15,7 +15,7 @@ _SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 10, 0.25
 _SMALLEST_SAMPLE = 4096
 # Up to so many operations a Hessian (some milliseconds a fit) a second thread gives a fifth at best, and costs as much
 # again where other libraries' threads go on spinning (`docs/architecture.md`).
-_SHORT, _LOSS = 1 << 24, 16  # a row's loss is worth so many parameters
+_SHORT, _LOSS = 1 << 25, 16  # a row's loss is worth so many parameters
 #: Up to so many parameters a Hessian costs little beside the read that it comes with,
 CHEAP_HESSIAN = 128
 #: and up to so many multiply-adds (some 20 ms) little at all.

@@ -1,11 +1,13 @@
 """The solvers: the optimum to what was asked for, bounds that hold, and stopping on request."""
 
+import numba
 import numpy as np
 import pytest
 from optimum import LONG, optimum, value_grad_hess
 
 import fastlogit as fl
 from fastlogit.fit import survey
+from fastlogit.kernels.jit import max_threads
 from fastlogit.plan import sample_size
 from fastlogit.solvers import SOLVERS, certificates, duality
 from fastlogit.sources.targets import memory_source
@@ -254,6 +256,17 @@ def test_more_parameters_than_a_hessian_at_every_read():
         solution = fl.solve(X.astype(dtype), y, solver="newton")
         assert solution.converged and solution.gap_kind in "AP"
         assert solution.gap <= 1e-8 * solution.value
+
+
+@pytest.mark.skipif(max_threads() < 2, reason="one thread only")
+def test_little_to_do_takes_one_thread():
+    X, y = large(N=20_000, D=8)
+    for rows, n_threads, want in ((500, None, 1), (500, 2, 2), (20_000, None, numba.get_num_threads())):
+        seen = set()
+        fl.solve(
+            X[:rows], y[:rows], n_threads=n_threads, callback=lambda row, seen=seen: seen.add(numba.get_num_threads())
+        )
+        assert seen == {want}
 
 
 def test_auto_goes_on_with_newton_where_lbfgs_is_slow(monkeypatch):

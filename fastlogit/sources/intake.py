@@ -110,7 +110,6 @@ def _of_sparse(X: Any, name: str) -> tuple[CSR, np.dtype[Any]]:
         if hasattr(X, "check_format"):  # SciPy's conversions trust it
             X.check_format(full_check=True)
         X = _converted(X.tocsr(), f"{name} is {X.format.upper()}, and rows are read")
-    data = as_numbers(name, X.data)
     fault = _fault(X)
     if fault:
         raise ValueError(f"{name} is not a CSR matrix: {fault}")
@@ -119,7 +118,7 @@ def _of_sparse(X: Any, name: str) -> tuple[CSR, np.dtype[Any]]:
         summed.has_canonical_format = False
         summed.sum_duplicates()
         X = _converted(summed, f"{name} has rows whose column indices do not ascend, or repeat (those are added up)")
-        data = as_numbers(name, X.data)
+    data = as_numbers(name, X.data)
     if data.dtype == np.float16 or not data.dtype.isnative:
         data = data.astype(computing_dtype(data.dtype))
     data, indices, indptr = (np.ascontiguousarray(a) for a in (data, X.indices, X.indptr))

@@ -260,12 +260,14 @@ def test_more_parameters_than_a_hessian_at_every_read():
 
 @pytest.mark.skipif(max_threads() < 2, reason="one thread only")
 def test_little_to_do_takes_one_thread():
-    X, y = large(N=20_000, D=8)
-    for rows, n_threads, want in ((500, None, 1), (500, 2, 2), (20_000, None, numba.get_num_threads())):
+    X, y = large(N=80_000)
+    for rows, n_threads, want in ((500, None, 1), (500, 2, 2), (80_000, None, numba.get_num_threads())):
         seen = set()
-        fl.solve(
-            X[:rows], y[:rows], n_threads=n_threads, callback=lambda row, seen=seen: seen.add(numba.get_num_threads())
-        )
+
+        def look(row, seen=seen):
+            seen.add(numba.get_num_threads())
+
+        fl.solve(X[:rows], y[:rows], n_threads=n_threads, callback=look)
         assert seen == {want}
 
 

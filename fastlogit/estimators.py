@@ -1,4 +1,4 @@
-"""`LogisticRegression`: scikit-learn's conventions on fastlogit's solvers. Only here scikit-learn is imported."""
+"""`LogisticRegression`: scikit-learn's conventions on fastlogit's solvers."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -8,7 +8,7 @@ import numpy as np
 import sklearn.exceptions
 import sklearn.linear_model
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csr_matrix
 from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -16,16 +16,15 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastlogit.asked import AskedRows, dense
 from fastlogit.callbacks import FitTask
 from fastlogit.exceptions import ConvergenceWarning, SeparationWarning, warn
 from fastlogit.fit import complaint_of, minimise
-from fastlogit.kernels.jit import threads
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.labels import encoded, is_soft
-from fastlogit.prediction import decision_function, parts, predict_proba
 from fastlogit.progress import shown
 from fastlogit.solvers.solution import Row
-from fastlogit.sources.intake import as_storage, names_of, not_finite
+from fastlogit.sources.intake import as_storage, names_of
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.protocol import n_margins
 from fastlogit.sources.targets import as_offset, as_soft, as_weight, check_classes, source_of, targets_of
@@ -281,7 +280,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if coef_init is None and intercept_init is None:
             if not (self.warm_start and hasattr(self, "coef_")):
                 return None
-            coef, intercept = _dense(self.coef_), self.intercept_
+            coef, intercept = dense(self.coef_), self.intercept_
             if coef.shape != (K, n_features):
                 raise ValueError(
                     f"warm_start: the last fit's coef_ has shape {coef.shape}, but ({K}, {n_features}) is needed; "
@@ -310,13 +309,13 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Computed in float32 where X is float32 or narrower, else in float64. Raises ValueError where X has NaN or
         infinity. ``offset`` (n_samples,) or (n_samples, n_classes) is added.
         """
-        rows = _Rows(self, X, offset)
+        rows = AskedRows(self, X, offset)
         Z = rows.margins()
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
     def predict(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
         """Return the likeliest class of each row (n_samples,); parameters as in `decision_function`."""
-        rows = _Rows(self, X, offset)
+        rows = AskedRows(self, X, offset)
         n = rows.storage.shape[0]
         codes = np.empty(n, np.min_scalar_type(len(self.classes_)))
         for first in range(0, n, _BLOCK):
@@ -327,14 +326,14 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
         """Return the classes' probabilities (n_samples, n_classes); parameters as in `decision_function`."""
-        return _Rows(self, X, offset).probabilities()
+        return AskedRows(self, X, offset).probabilities()
 
     def predict_log_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
         """Return the logarithms of the probabilities, finite where those themselves would be 0.
 
         Parameters as in `decision_function`.
         """
-        Z = _Rows(self, X, offset).margins()
+        Z = AskedRows(self, X, offset).margins()
         if Z.shape[1] == 1:
             return np.asarray(log_expit(np.concatenate([-Z, Z], axis=1)))
         return np.asarray(log_softmax(Z, axis=1))
@@ -354,7 +353,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def densify(self) -> Self:
         """Keep ``coef_`` as an array again; return self."""
         check_is_fitted(self)
-        self.coef_ = _dense(self.coef_)
+        self.coef_ = dense(self.coef_)
         return self
 
     def to_sklearn(self) -> Any:
@@ -390,59 +389,6 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 _HISTORY = ("n_passes", "objective", "grad_norm", "gap", "gap_kind", "seconds")
 
 
-def _dense(coef: Any) -> NDArray[np.float64]:
-    return np.asarray(coef.toarray() if issparse(coef) else coef, np.float64)
-
-
 def _attributes(W: NDArray[np.float64], classes: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Return what a model predicts by."""
     return {"coef_": np.ascontiguousarray(W[:-1].T), "intercept_": W[-1].copy(), "classes_": classes}
-
-
-class _Rows:
-    """Rows that a fitted model is asked about."""
-
-    def __init__(self, model: LogisticRegression, X: Any, offset: Any) -> None:
-        check_is_fitted(model)
-        self.storage, self._dtype = as_storage(X)
-        validate_data(model, X, reset=False, skip_check_array=True)
-        if self.storage.shape[1] != model.n_features_in_:
-            raise ValueError(
-                f"X has {self.storage.shape[1]} features, but {type(model).__name__} is expecting "
-                f"{model.n_features_in_} features as input"
-            )
-        self._names, self._n_threads, self._n_classes = names_of(X), model.n_threads, len(model.classes_)
-        coef = _dense(model.coef_)
-        center = getattr(model, "_center", np.zeros(coef.shape[1])).astype(self._dtype).astype(np.float64)
-        shifted = np.einsum("kj,j", coef, center)  # not by BLAS, whose threads would go on spinning beside the pass
-        self._at = np.vstack([coef.T, model.intercept_ + shifted]), center, self._dtype
-        self._offset = as_offset(offset, self.storage.shape[0], coef.shape[0])
-
-    def margins(self, rows: tuple[int, int] | None = None) -> NDArray[Any]:
-        """Return the margins (rows, K)."""
-        with threads(self._n_threads):
-            Z = decision_function(self.storage, *self._at, self._offset, rows)
-        first = 0 if rows is None else rows[0]
-        self._check(~np.isfinite(Z), first)
-        return Z
-
-    def probabilities(self) -> NDArray[Any]:
-        """Return the probabilities (rows, n_classes)."""
-        loss: Loss = Logistic() if self._n_classes == 2 else Softmax(self._n_classes)
-        with threads(self._n_threads):
-            P = predict_proba(self.storage, loss, *self._at, self._offset)
-        for first, last in parts(self.storage, self._n_classes):
-            self._check(~(P[first:last] > 0.0), first)  # what infinity leaves; rare else
-        return P
-
-    def _check(self, suspicious: NDArray[np.bool_], first: int) -> None:
-        """Raise where X is not finite in a row of which an element is ``suspicious``."""
-        if not suspicious.any():
-            return
-        rows = first + np.flatnonzero(suspicious.any(axis=1))
-        for start in range(0, len(rows), 4096):
-            some = rows[start : start + 4096]
-            found = self.storage.take(some).first_not_finite()
-            if found is not None:
-                row, column, value = found
-                raise not_finite(value, int(some[row]), column, self._names)

@@ -19,14 +19,14 @@ FLOORS = [
     {"objective", "notebook"},
     {"solvers"},
     {"fit", "plan", "progress"},
-    {"labels", "callbacks"},
+    {"labels", "callbacks", "asked"},
     {"estimators"},
     {"plots", "warmup"},
     {"cli"},
 ]
 LAZY = {"scipy", "matplotlib", "typer", "rich", "sklearn", "pyarrow", "dask", "pandas", "polars"}
 #: Imported when `LogisticRegression` is asked for, and only these import scikit-learn.
-SKLEARN = {"labels", "estimators"}
+SKLEARN = {"labels", "asked", "estimators"}
 
 
 def modules():

@@ -12,6 +12,7 @@ from fastlogit.kernels.losses import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic,
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.storage import empty_sums, pack, pack_coefficients
 from fastlogit.prediction import decision_function, parts, predict_proba, row_bytes
+from fastlogit.sources.far_rows import FarRows
 from fastlogit.sources.intake import named, not_finite
 from fastlogit.sources.protocol import CurvatureSums, Moments, PassSums, add_up, n_margins
 
@@ -22,22 +23,6 @@ _ROUGH_ROWS = 4096
 # A row lies far out from 8 times the mean square of standardised rows on: Gaussian rows never do, one in eight at most.
 _FAR = 8.0
 _WIDEST_ROUNDING = 1e-4
-
-
-class FarRows:
-    """The rows that lie farthest out, at most ``most`` of them."""
-
-    def __init__(self, limit: float, most: int) -> None:
-        self.limit, self._most = limit, most
-        self.rows, self._squares = np.empty(0, np.int64), np.empty(0)
-
-    def add(self, rows: NDArray[np.int64], squares: NDArray[np.float64]) -> None:
-        """Add rows that are farther out than ``limit``; it rises where there are too many."""
-        self.rows, self._squares = np.append(self.rows, rows), np.append(self._squares, squares)
-        if len(self.rows) > self._most:
-            farthest = np.argsort(-self._squares, kind="stable")[: self._most]
-            self.rows, self._squares = self.rows[farthest], self._squares[farthest]
-            self.limit = float(self._squares.min()) if self._most else np.inf
 
 
 def _pieces(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:

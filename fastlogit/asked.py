@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastlogit.kernels.jit import threads
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
+from fastlogit.kernels.storage import margins_at
 from fastlogit.prediction import decision_function, parts, predict_proba
 from fastlogit.sources.intake import as_storage, names_of, not_finite
 from fastlogit.sources.targets import as_offset
@@ -32,11 +33,10 @@ class AskedRows:
                 f"{model.n_features_in_} features as input"
             )
         self._names, self._n_threads, self._n_classes = names_of(X), model.n_threads, len(model.classes_)
-        coef = dense(model.coef_)
-        center = getattr(model, "_center", np.zeros(coef.shape[1])).astype(self._dtype).astype(np.float64)
-        shifted = np.einsum("kj,j", coef, center)  # not by BLAS, whose threads would go on spinning beside the pass
-        self._at = np.vstack([coef.T, model.intercept_ + shifted]), center, self._dtype
-        self._offset = as_offset(offset, self.storage.shape[0], coef.shape[0])
+        coef = dense(model.coef_).T
+        center = getattr(model, "_center", np.zeros(len(coef))).astype(self._dtype).astype(np.float64)
+        self._at = np.vstack([coef, model.intercept_ + margins_at(center, coef)]), center, self._dtype
+        self._offset = as_offset(offset, self.storage.shape[0], coef.shape[1])
 
     def margins(self, rows: tuple[int, int] | None = None) -> NDArray[Any]:
         """Return the margins (rows, K)."""

@@ -185,8 +185,8 @@ def minimise(
             callback=None if callback is None else lambda row, x: callback(row, to_data(x)),
             time_limit=time_limit,
         )
-    direction = solution.direction
-    found = replace(solution, x=to_data(solution.x), direction=None if direction is None else to_data(direction))
+        direction = solution.direction
+        found = replace(solution, x=to_data(solution.x), direction=None if direction is None else to_data(direction))
     return found, objective
 
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastlogit.kernels import logits as passes
 from fastlogit.kernels.jit import n_chunks, read_only, threads
 from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
+from fastlogit.kernels.storage import margins_at
 from fastlogit.prediction import predict_proba
 from fastlogit.sources.intake import as_storage, names_of
 from fastlogit.sources.memory import MemorySource
@@ -52,7 +53,7 @@ class Forward:
             )
         center = self._center.astype(dtype).astype(np.float64)
         W = self._W.copy()
-        W[-1] += (center - self._center) @ W[:-1]
+        W[-1] += margins_at(center - self._center, W[:-1])
         with threads(n_threads):
             p = predict_proba(storage, self._loss, W, center, dtype)
         p = p[:, 1] if isinstance(self._loss, NotebookLogistic) else p
@@ -77,7 +78,7 @@ def _train(
 
     def coefficients() -> NDArray[np.float64]:
         scaled = W / deviation[:, None]
-        return np.vstack([scaled, b + rounding @ scaled])
+        return np.vstack([scaled, b + margins_at(rounding, scaled)])
 
     history: list[float] = []
     for epoch in range(epochs):

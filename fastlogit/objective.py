@@ -1,6 +1,7 @@
 """The penalised objective as a function of one flat vector: what a solver minimises."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ class Objective:
         """The shape of W: (n_features + 1, K)."""
         return self.source.n_features + 1, n_margins(self.source.n_classes)
 
-    @property
+    @cached_property
     def strength(self) -> Array:
         """The penalty's second derivative for each element of the flat vector."""
         return np.repeat(self._strength, self.shape[1], axis=1).ravel()
@@ -125,7 +126,7 @@ class Objective:
         return Point(x, value, self._grad(U, sums.grad), sums.smallest_margin, **more)
 
     def _penalty(self, U: Array) -> float:
-        return 0.5 * float(np.sum(self._strength * U**2))
+        return 0.5 * float(self.strength * U.ravel() @ U.ravel())
 
     def at(self, x: Array, dtype: Any = np.float64) -> Point:
         """Return value and gradient at ``x``, computed in ``dtype``; one read of X."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogit.kernels.storage import margins_at
 from fastlogit.sources.protocol import Moments
 
 
@@ -48,8 +49,9 @@ class Scaling:
 
     def to_pass(self, U: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the coefficients of ``x - center`` from those of scaled columns; both of shape W."""
-        W = U.copy()
-        W[:-1] /= self.scale[:, None]
+        W = np.empty_like(U)
+        np.divide(U[:-1], self.scale[:, None], out=W[:-1])
+        W[-1] = U[-1]
         return W
 
     def grad_from_pass(self, grad: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -59,12 +61,12 @@ class Scaling:
     def to_data(self, U: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the coefficients of ``x`` itself from those of scaled columns."""
         W = self.to_pass(U)
-        W[-1] -= self.center @ W[:-1]
+        W[-1] -= margins_at(self.center, W[:-1])
         return W
 
     def from_data(self, W: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the coefficients of scaled columns from those of ``x`` itself."""
         U = W.copy()
-        U[-1] += self.center @ W[:-1]
+        U[-1] += margins_at(self.center, W[:-1])
         U[:-1] *= self.scale[:, None]
         return U

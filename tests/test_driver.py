@@ -274,3 +274,31 @@ def test_symbols_of_sweeps_differ_whatever_their_types():
     print("ok")
     """
     assert python(code).strip() == "ok"
+
+
+SPINNING = """
+import pathlib, time
+import numpy as np, scipy.sparse
+import fastlogit as fl
+from fastlogit.kernels.jit import max_threads
+rng = np.random.default_rng(0)
+X = scipy.sparse.random(2000, 50000, 1e-3, "csr"); y = rng.random(2000) < 0.5
+
+def ticks():
+    tasks = pathlib.Path("/proc/self/task").iterdir()
+    return {task.name: int((task / "stat").read_text().rpartition(")")[2].split()[11]) for task in tasks}
+
+fl.solve(X, y)
+time.sleep(1.0)  # the threads of BLAS, if any began here, sleep after a tenth of a second
+before, start = ticks(), time.perf_counter()
+while time.perf_counter() - start < 2.0:
+    fl.solve(X, y)
+busy = sum(after - before.get(name, 0) > 50 for name, after in ticks().items())
+assert busy <= max_threads(), ticks()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads' clocks are read from /proc")
+def test_no_thread_of_blas_spins_beside_the_kernels():
+    # a product of BLAS leaves its threads waiting for the next one in a loop: they would take the kernels' cores
+    subprocess.run([sys.executable, "-c", SPINNING], check=True)

@@ -288,7 +288,12 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 def n_chunks(n_rows: int, n_sums: int) -> int:
     """Return the number of chunks that ``n_rows`` are cut into, one partial result of ``n_sums`` float64 each.
 
-    The shape alone decides, never the number of threads, so that sums are bitwise equal for any of them. All
-    partials together stay under 64 MiB.
+    The shape alone decides, never the number of threads, so that sums are bitwise equal for any of them. A power of 2:
+    a few chunks are then shared equally by two threads, or four. All partials together stay under 64 MiB.
     """
-    return int(max(1, min(N_CHUNKS, PARTIALS_BYTES // (8 * max(n_sums, 1)), -(-n_rows // 64))))
+    return power_of_2(min(N_CHUNKS, PARTIALS_BYTES // (8 * max(n_sums, 1)), -(-n_rows // 64)))
+
+
+def power_of_2(n: int) -> int:
+    """Return the largest power of 2 up to ``n``, or 1."""
+    return 1 << (max(n, 1).bit_length() - 1)

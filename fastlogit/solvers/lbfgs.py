@@ -36,14 +36,15 @@ class Pairs:
 
     def solve(self, g: Array) -> Array:
         """Return the inverse Hessian times ``g``."""
+        from scipy.linalg.blas import daxpy  # y += a x, without an array for a x
+
         q, shares = g.copy(), []
         for step, change, curvature in reversed(self._pairs):
-            share = (step @ q) / curvature
-            shares.append(share)
-            q -= share * change
+            shares.append((step @ q) / curvature)
+            q = daxpy(change, q, a=-shares[-1])
         q = self.precondition(q)
         for (step, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
-            q += (share - (change @ q) / curvature) * step
+            q = daxpy(step, q, a=share - (change @ q) / curvature)
         return q
 
 

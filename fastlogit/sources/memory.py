@@ -10,7 +10,7 @@ from fastlogit.kernels import curvature, passes, survey
 from fastlogit.kernels.jit import n_chunks, read_only
 from fastlogit.kernels.losses import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic, Loss
 from fastlogit.kernels.passes import Targets
-from fastlogit.kernels.storage import empty_sums, pack, pack_coefficients
+from fastlogit.kernels.storage import empty_sums, n_adjacent, pack, pack_coefficients
 from fastlogit.prediction import decision_function, parts, predict_proba, row_bytes
 from fastlogit.sources.far_rows import FarRows
 from fastlogit.sources.intake import named, not_finite
@@ -83,8 +83,12 @@ class MemorySource:
 
     def _moments_of(self, first: int, last: int) -> Moments:
         # the mean of a part's first rows is near enough for the squares not to cancel
-        rough = self._shifted_moments(first, min(first + _SHIFT_ROWS, last), np.zeros(self.n_features))
+        rough = self._rough_moments(first, min(first + _SHIFT_ROWS, last))
         return self._shifted_moments(first, last, rough.mean)
+
+    def _rough_moments(self, first: int, last: int) -> Moments:
+        """Return the moments of some rows, for a shift."""
+        return self._shifted_moments(first, last, np.zeros(self.n_features))
 
     def _shifted_moments(self, first: int, last: int, shift: NDArray[np.float64]) -> Moments:
         packed = pack(shift, np.float64)
@@ -113,6 +117,13 @@ class MemorySource:
         chunks = self._n_chunks(first, last, n_sums, size)
         return empty_sums(self.storage, chunks, n_sums, size), np.empty((chunks, n_totals))
 
+    def _empty_gradients(
+        self, first: int, last: int, K: int, size: int, n_totals: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return room for each chunk's sums of K classes, as the storage wants them, and its totals."""
+        G, totals = self._empty_sums(first, last, n_adjacent(self.storage, K), size, n_totals)
+        return G[:, :K], totals
+
     def _n_chunks(self, first: int, last: int, n_sums: int, size: int) -> int:
         return n_chunks(last - first, n_sums * size)
 
@@ -138,7 +149,7 @@ class MemorySource:
     def survey(self, n: int, seed: int) -> tuple[Moments, "MemorySource"]:
         """See `fastlogit.sources.protocol.Source.survey`. Memory: the sample, and an index for each row of a part."""
         first, last = self._parts[0]
-        rough = self._shifted_moments(first, min(first + _ROUGH_ROWS, last), np.zeros(self.n_features))
+        rough = self._rough_moments(first, min(first + _ROUGH_ROWS, last))
         spread = np.sqrt(rough.variance)
         inverse_scale = pack(np.where(spread > 0.0, 1.0 / np.where(spread > 0.0, spread, 1.0), 0.0), self.dtype)
         far = FarRows(_FAR * self.n_features, n // 4)
@@ -205,13 +216,16 @@ class MemorySource:
         return sums
 
     def _loss_grad_of(self, first: int, last: int, W: Any, b: Any, center: Any) -> PassSums:
-        G, totals = self._empty_sums(first, last, b.size, center.size, b.size + 3)
+        G, totals = self._empty_gradients(first, last, b.size, center.size, b.size + 3)
         passes.loss_grad(len(G), self.storage, self.targets, self.loss, W, b, center, first, last, G, totals)
         return PassSums(*self._sums(G, totals, center))
 
     def _gradient(self, G: NDArray[np.float64], totals: NDArray[np.float64], center: Any) -> NDArray[np.float64]:
         """Return chunks' sums over rows, and over residuals, as a gradient of the shape of W."""
-        return np.vstack([G.sum(axis=0)[:, : self.n_features].T, totals.sum(axis=0)])
+        grad = np.empty((self.n_features + 1, G.shape[1]))
+        np.sum(G[:, :, : self.n_features], axis=0, out=grad[:-1].T)
+        np.sum(totals, axis=0, out=grad[-1])
+        return grad
 
     def _sums(
         self, G: NDArray[np.float64], totals: NDArray[np.float64], center: Any
@@ -247,8 +261,8 @@ class MemorySource:
         K, size = b.size, inverse_scale.size
         blocks = K * (K + 1) // 2
         chunks = n_chunks(last - first, blocks * size * size)
-        G, totals = empty_sums(self.storage, chunks, K, center.size), np.empty((chunks, K + 4))
-        H = np.empty((chunks, blocks, size, size))
+        G = empty_sums(self.storage, chunks, n_adjacent(self.storage, K), center.size)[:, :K]
+        totals, H = np.empty((chunks, K + 4)), np.empty((chunks, blocks, size, size))
         rows = (base, self.n_features, first, last)
         curvature.grad_hess(
             chunks, self.storage, self.targets, self.loss, W, b, center, inverse_scale, *rows, G, totals, H
@@ -292,7 +306,7 @@ class MemorySource:
 
     def _hess_vec_of(self, first: int, last: int, W: Any, b: Any, center: Any) -> NDArray[np.float64]:
         K = b.size // 2
-        G, totals = self._empty_sums(first, last, K, center.size, K)
+        G, totals = self._empty_gradients(first, last, K, center.size, K)
         curvature.hess_vec(len(G), self.storage, self.targets, self.loss, W, b, center, first, last, G, totals)
         return self._gradient(G, totals, center)
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels.jit import n_chunks
-from fastlogit.kernels.storage import n_adjacent
+from fastlogit.kernels.jit import n_chunks, power_of_2
 from fastlogit.sources.memory import MemorySource
+from fastlogit.sources.protocol import Moments
 
-# A chunk's sums are written and added up besides: so many nonzeros for each column, but chunks for some threads.
-_NONZEROS_PER_COLUMN, _CHUNKS = 16, 8
+# A chunk's sums are written and added up besides: so many nonzeros for each column, but two chunks.
+_NONZEROS_PER_COLUMN = 16
 # A share of the weight that is no more than rounding: the column has no zeros.
 _ROUNDING = 1e-12
 
@@ -18,7 +18,8 @@ _ROUNDING = 1e-12
 def _positive(weight: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the weight of each column's zeros, from that of all rows and those of its nonzeros."""
     zeros = weight - weights
-    return np.where(zeros > _ROUNDING * weight, zeros, 0.0)
+    zeros[zeros <= _ROUNDING * weight] = 0.0
+    return zeros
 
 
 class SparseSource(MemorySource):
@@ -29,8 +30,22 @@ class SparseSource(MemorySource):
 
     def _n_chunks(self, first: int, last: int, n_sums: int, size: int) -> int:
         nonzeros = int(self.storage.indptr[last]) - int(self.storage.indptr[first])
-        most = n_chunks(last - first, n_adjacent(n_sums) * size)
-        return min(most, max(_CHUNKS, nonzeros // (_NONZEROS_PER_COLUMN * size)))
+        most = n_chunks(last - first, n_sums * size)
+        return min(most, power_of_2(max(2, nonzeros // (_NONZEROS_PER_COLUMN * size))))
+
+    def _rough_moments(self, first: int, last: int) -> Moments:
+        # of a few rows: without an array of all columns for every chunk
+        part, weights = self.storage.rows(first, last), self._row_weights(first, last)
+        j, x = part.indices.astype(np.intp), part.data.astype(np.float64)
+        s, weight = np.repeat(weights, np.diff(part.indptr.astype(np.intp))), float(weights.sum())
+
+        def sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray(np.bincount(j, values, self.n_features), np.float64)
+
+        with np.errstate(invalid="ignore", over="ignore"):  # as in `_moments_from`
+            mean = sums(s * x) / (weight or 1.0)
+            squares = sums(s * (x - mean[j]) ** 2) + mean**2 * _positive(weight, sums(s))
+        return Moments(last - first, weight, mean, squares)
 
     def _powers(self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
         weights, step, squares = sums

@@ -10,6 +10,7 @@ from fastlogit.fit import survey
 from fastlogit.kernels.jit import max_threads
 from fastlogit.plan import sample_size
 from fastlogit.solvers import SOLVERS, certificates, duality
+from fastlogit.solvers import solution as solutions
 from fastlogit.sources.targets import memory_source
 
 
@@ -360,6 +361,22 @@ def test_stopping_keeps_the_best_point():
     solution = fl.solve(X, y, callback=interrupt)
     assert solution.status is fl.Status.INTERRUPTED
     assert np.isfinite(solution.x).all()
+
+
+def test_ctrl_c_while_a_row_of_the_history_is_written(monkeypatch):
+    X, y = large(N=2000)
+    want = fl.solve(X, y, solver="newton-cg").history
+
+    class Row(solutions.Row):
+        def __init__(self, *args):
+            if len(args) and args[0] == want[2].n_passes:
+                raise KeyboardInterrupt
+            super().__init__(*args)
+
+    monkeypatch.setattr(solutions, "Row", Row)
+    found = fl.solve(X, y, solver="newton-cg")
+    assert found.status is fl.Status.INTERRUPTED
+    assert (found.value, found.gap) == (want[1].value, want[1].gap)
 
 
 @pytest.mark.parametrize(

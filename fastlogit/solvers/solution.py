@@ -160,11 +160,11 @@ class Record:
 
     def add(self, point: Point, gap: float, gap_kind: str) -> Status | None:
         """Record a point; return why to stop here, if there is a reason other than convergence."""
-        if self.best is None or point.value <= self.best.value:
-            self.best = point
         seconds = time.perf_counter() - self._start
         norm = float(np.abs(point.grad).max())
         self.history.append(Row(self.objective.n_passes, point.value, norm, gap, gap_kind, seconds))
+        if self.best is None or point.value <= self.best.value:  # after its row, which Ctrl-C looks for
+            self.best = point
         if point.smallest_margin > 0.0 and not np.any(self.objective.strength):
             return Status.SEPARATED
         if self._callback is not None and self._callback(self.history[-1], point.x):

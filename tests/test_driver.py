@@ -282,7 +282,7 @@ import numpy as np, scipy.sparse
 import fastlogit as fl
 from fastlogit.kernels.jit import max_threads
 rng = np.random.default_rng(0)
-X = scipy.sparse.random(2000, 50000, 1e-3, "csr"); y = rng.random(2000) < 0.5
+X = scipy.sparse.random(2000, 50000, 1e-3, "csr", random_state=0); y = rng.random(2000) < 0.5
 
 def ticks():
     tasks = pathlib.Path("/proc/self/task").iterdir()

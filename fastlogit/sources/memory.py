@@ -12,9 +12,9 @@ from fastlogit.kernels.losses import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic,
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.storage import empty_sums, n_adjacent, pack, pack_coefficients
 from fastlogit.prediction import decision_function, parts, predict_proba, row_bytes
-from fastlogit.sources.far_rows import FarRows
 from fastlogit.sources.intake import named, not_finite
 from fastlogit.sources.protocol import CurvatureSums, Moments, PassSums, add_up, n_margins
+from fastlogit.sources.sampling import FarRows, drawn_by_class, pieces
 
 _NONE = read_only(np.empty((0, 0)))
 _BLOCK = 1 << 16
@@ -23,11 +23,6 @@ _ROUGH_ROWS = 4096
 # A row lies far out from 8 times the mean square of standardised rows on: Gaussian rows never do, one in eight at most.
 _FAR = 8.0
 _WIDEST_ROUNDING = 1e-4
-
-
-def _pieces(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:
-    """Return what chunks have found: ``counts`` (chunks, 2) has where each begins, and how many it found."""
-    return np.concatenate([values[a : a + n] for a, n in counts])
 
 
 def _square_of_zeros(center: NDArray[Any], inverse_scale: NDArray[Any]) -> float:
@@ -171,43 +166,20 @@ class MemorySource:
             *(len(sums), self.storage, self.targets, packed, inverse_scale, base, far.limit, first, last),
             *(sums, weights, squares, rows, counts),
         )
-        far.add(_pieces(rows, counts), _pieces(squares, counts))
+        far.add(pieces(rows, counts), pieces(squares, counts))
         return self._moments_from(last - first, shift, sums, weights)
 
     def _sample(self, n: int, seed: int, far: NDArray[np.int64]) -> "MemorySource":
         """Return the rows ``far`` and others drawn by class, with weights that make them stand for all rows."""
         y = self.targets.y
-        strata = self.n_classes if y.ndim == 1 else 1
-        class_of = y if y.ndim == 1 else np.zeros(self.n_samples, np.uint8)
-        chunks = n_chunks(self.n_samples, strata)
-        counts = np.empty((chunks, strata), np.int64)
-        survey.count_strata(chunks, y, counts)
-        total = counts.sum(axis=0)
-        rate = np.minimum(1.0, np.maximum(n / self.n_samples, n / (2 * strata) / np.maximum(total, 1)))
-        limits = np.minimum(rate * 2.0**64, 2.0**64 - 2048.0).astype(np.uint64)
-        drawn = np.concatenate([self._draw(limits, seed, first, last) for first, last in self._parts])
-        drawn = np.setdiff1d(drawn, far, assume_unique=True) if len(far) else drawn
-        rest = total - np.bincount(class_of[far], minlength=strata)
-        share = rest / np.maximum(np.bincount(class_of[drawn], minlength=strata), 1)
-        rows = np.concatenate([far, drawn]) if len(far) else drawn
-        weight = share[class_of[rows]]
-        if len(far):
-            weight[: len(far)] = 1.0
-            order = np.argsort(rows)
-            rows, weight = rows[order], weight[order]
+        rows, weight, largest_share = drawn_by_class(y, self.n_classes, far, n, seed, self._parts)
         if self.targets.weight.size:
             weight *= self.targets.weight[rows]
         offset = self.targets.offset[rows] if self.targets.offset.size else self.targets.offset
         targets = Targets(*(read_only(a) for a in (y[rows], weight, self.targets.class_weight, offset)))
         sample = type(self)(self.storage.take(rows), targets, self.loss, self.dtype)
-        sample.largest_share = float(max(1.0, share.max()))
+        sample.largest_share = largest_share
         return sample
-
-    def _draw(self, limits: NDArray[np.uint64], seed: int, first: int, last: int) -> NDArray[np.int64]:
-        chunks = n_chunks(last - first, 1)
-        rows, counts = np.empty(last - first, np.int64), np.empty((chunks, 2), np.int64)
-        survey.draw(chunks, self.targets.y, limits, np.uint64(seed), first, last, rows, counts)
-        return _pieces(rows, counts)
 
     def loss_grad(self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None) -> PassSums:
         """See `fastlogit.sources.protocol.Source.loss_grad`."""

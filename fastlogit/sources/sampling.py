@@ -1,7 +1,18 @@
-"""The rows of a survey that lie far out: each stands for itself in a sample."""
+"""The rows of a sample: those that lie far out, each for itself, and others drawn class by class."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastlogit.kernels import survey
+from fastlogit.kernels.jit import n_chunks
+
+
+def pieces(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:
+    """Return what chunks have found: ``counts`` (chunks, 2) has where each begins, and how many it found."""
+    return np.concatenate([values[a : a + n] for a, n in counts])
 
 
 class FarRows:
@@ -18,3 +29,50 @@ class FarRows:
             farthest = np.argsort(-self._squares, kind="stable")[: self._most]
             self.rows, self._squares = self.rows[farthest], self._squares[farthest]
             self.limit = float(self._squares.min()) if self._most else np.inf
+
+
+def drawn_by_class(
+    y: NDArray[Any], n_classes: int, far: NDArray[np.int64], n: int, seed: int, parts: Iterable[tuple[int, int]]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
+    """Return the rows ``far`` and about ``n`` others, and for how many rows of the whole each stands.
+
+    Parameters
+    ----------
+    y : ndarray
+        Class codes (n_samples,), or probabilities, which are all of one class here.
+    far : ndarray
+        Row numbers in order.
+    parts : iterable of (first, last)
+        The rows, a part at a time: an index for each row of one part is held.
+
+    Returns
+    -------
+    (ndarray, ndarray, float)
+        Row numbers in order, how many rows each stands for, and the most that one may stand for.
+    """
+    strata = n_classes if y.ndim == 1 else 1
+    class_of = y if y.ndim == 1 else np.zeros(len(y), np.uint8)
+    chunks = n_chunks(len(y), strata)
+    counts = np.empty((chunks, strata), np.int64)
+    survey.count_strata(chunks, y, counts)
+    total = counts.sum(axis=0)
+    rate = np.minimum(1.0, np.maximum(n / len(y), n / (2 * strata) / np.maximum(total, 1)))
+    limits = np.minimum(rate * 2.0**64, 2.0**64 - 2048.0).astype(np.uint64)
+    drawn = np.concatenate([_draw(y, limits, seed, first, last) for first, last in parts])
+    drawn = np.setdiff1d(drawn, far, assume_unique=True) if len(far) else drawn
+    rest = total - np.bincount(class_of[far], minlength=strata)
+    share = rest / np.maximum(np.bincount(class_of[drawn], minlength=strata), 1)
+    rows = np.concatenate([far, drawn]) if len(far) else drawn
+    weight = share[class_of[rows]]
+    if len(far):
+        weight[: len(far)] = 1.0
+        order = np.argsort(rows)
+        rows, weight = rows[order], weight[order]
+    return rows, weight, float(max(1.0, share.max()))
+
+
+def _draw(y: NDArray[Any], limits: NDArray[np.uint64], seed: int, first: int, last: int) -> NDArray[np.int64]:
+    chunks = n_chunks(last - first, 1)
+    rows, counts = np.empty(last - first, np.int64), np.empty((chunks, 2), np.int64)
+    survey.draw(chunks, y, limits, np.uint64(seed), first, last, rows, counts)
+    return pieces(rows, counts)

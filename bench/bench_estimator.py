@@ -4,6 +4,7 @@ import time
 import warnings
 
 import numpy as np
+import peers
 import pytest
 import sklearn.linear_model
 from sklearn.datasets import load_breast_cancer
@@ -47,3 +48,9 @@ def bench_small_fit(benchmark, name):
     medians = {solver: float(np.median(each[1:])) for solver, each in seconds.items()}
     ours = medians.pop("fastlogit")
     benchmark.extra_info.update(fit_s=ours, best_of_scikit_learn_s=min(medians.values()), **medians)
+
+
+def bench_fits_in_a_row(benchmark):
+    """Sparse rows by Zipf's law, 20,000 x 47,000, fit after fit: what one leaves running is the next one's loss."""
+    X, y = peers.generate("rcv1-like")
+    benchmark.pedantic(lambda: LogisticRegression().fit(X, y), rounds=15, warmup_rounds=2)

@@ -54,7 +54,7 @@ class Row:
         """``memory[address] += a b`` for every ``(address, a, b)`` of ``terms(p)``, for every nonzero p.
 
         ``count`` nonzeros are loaded before any of them is stored, which no compiler may do, not knowing that columns
-        differ: a tenth less time for one class, a fourth for ten.
+        differ: up to a tenth less time for one class, a fourth for ten.
         """
 
         def step(positions: list[Any]) -> None:

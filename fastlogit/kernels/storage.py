@@ -164,8 +164,7 @@ def pack(values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
 def margins_at(x: NDArray[np.float64], W: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``x W`` (K,) for one row x.
 
-    Not by BLAS, whose threads would go on spinning beside the passes that follow, some 80 ms long: fits of 30 ms, one
-    after the other, took 78 ms each.
+    Not by BLAS, whose threads would go on spinning beside the passes that follow, some 80 ms long.
     """
     product: NDArray[np.float64] = np.einsum("j,jk", x, W)
     return product

@@ -24,10 +24,11 @@ def add_gram(typingctx: Any, B: Any, Q: Any, n: Any, H: Any) -> Any:
         lanes = Lanes(context, builder, B.dtype)
         b, q, h = (Pointer(context, builder, kind, args[i]) for i, kind in ((0, B), (1, Q), (3, H)))
         L, widest, size = lanes.count, lanes.registers // 8, b.shape[1]
+        R = min(_ROWS_OF_BLOCK, L)  # on the diagonal more rows than lanes would reach into the next step's
 
         def rows(i: Any, j: Any, V: int) -> None:
-            """Add rows i to i + 4 of the V vectors of columns from j on."""
-            sums = [lanes.sums(V) for _ in range(_ROWS_OF_BLOCK)]
+            """Add rows i to i + R of the V vectors of columns from j on."""
+            sums = [lanes.sums(V) for _ in range(R)]
             with lanes.loop(i64(0), args[2]) as r:
                 values = [lanes.load(b.at(r, builder.add(j, i64(v * L)))) for v in range(V)]
                 for m, row in enumerate(sums):
@@ -39,11 +40,11 @@ def add_gram(typingctx: Any, B: Any, Q: Any, n: Any, H: Any) -> Any:
                     lanes.add_to_float64(total.value, h.at(builder.add(i, i64(m)), builder.add(j, i64(v * L))))
 
         def block(j: Any, V: int) -> None:
-            with lanes.loop(i64(0), j, _ROWS_OF_BLOCK) as i:
+            with lanes.loop(i64(0), j, R) as i:
                 rows(i, j, V)
             for below in range(V):  # on the diagonal a vector less for each vector of rows
                 from_here = builder.add(j, i64(below * L))
-                with lanes.loop(from_here, builder.add(from_here, i64(L)), _ROWS_OF_BLOCK) as i:
+                with lanes.loop(from_here, builder.add(from_here, i64(L)), R) as i:
                     rows(i, from_here, V - below)
 
         with lanes.loop(i64(0), size, widest * L) as j:

@@ -104,7 +104,20 @@ def test_edges(dtype):
         np.testing.assert_allclose(CALLS[name](x), np.array(values, dtype), rtol=1e-6 if dtype == np.float32 else 1e-14)
 
 
-@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="reads x86's assembly")
+X86 = r"\tv?(?:add|sub|mul|div|fn?m(?:add|sub)\d+)"
+ARM = r"\tf(?:n?m(?:add|sub)|ml[as]|add|sub|mul|div)\t"
+#: Arithmetic on whole registers and on single numbers, in the assembly of each processor.
+ARITHMETIC = {
+    ("x86_64", np.float32): (rf"{X86}ps\b", rf"{X86}ss\b"),
+    ("x86_64", np.float64): (rf"{X86}pd\b", rf"{X86}sd\b"),
+    ("aarch64", np.float32): (rf"{ARM}v\d+\.4s\b", rf"{ARM}s\d"),
+    ("aarch64", np.float64): (rf"{ARM}v\d+\.2d\b", rf"{ARM}d\d"),
+}
+#: A call, and how a function ends.
+CALL = {"x86_64": (r"\tcallq?\t\S*(exp|log|pow)", "retq"), "aarch64": (r"\tblr?\t", "\tret")}
+
+
+@pytest.mark.skipif(platform.machine() not in CALL, reason="reads the assembly of others")
 @pytest.mark.parametrize("dtype", ULP, ids=lambda d: d.__name__)
 @pytest.mark.parametrize("name", EXACT)
 def test_no_function_is_a_call_or_a_loop_over_lanes(name, dtype):
@@ -113,12 +126,11 @@ def test_no_function_is_a_call_or_a_loop_over_lanes(name, dtype):
     call(np.ones(3, dtype))
     kind = from_dtype(np.dtype(dtype))
     text = call.compiled.inspect_asm(next(types for types in call.compiled.signatures if types[0].dtype == kind))
-    body = text.split("run", 1)[1].split("retq", 1)[0]
-    letter = "s" if dtype == np.float32 else "d"
-    packed = re.findall(rf"\tv?(?:add|sub|mul|div|fn?m(?:add|sub)\d+)p{letter}\b", body)
-    single = re.findall(rf"\tv?(?:add|sub|mul|div|fn?m(?:add|sub)\d+)s{letter}\b", body)
-    assert len(packed) > 10 and not single
-    assert not re.search(r"\tcallq?\t\S*(exp|log|pow)", body)
+    packed, single = ARITHMETIC[platform.machine(), dtype]
+    called, returned = CALL[platform.machine()]
+    body = text.split("run", 1)[1].split(returned, 1)[0]
+    assert len(re.findall(packed, body)) > 10 and not re.findall(single, body)
+    assert not re.search(called, body)
 
 
 def test_coefficients_are_chebyshev_fits():

@@ -21,14 +21,25 @@ from fastlogit.kernels.pointer import I8, I32, I64, Pointer, i64
 DOUBLE = ir.DoubleType()
 
 
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
 def register_bytes(context: Any) -> int:
     """Return the bytes of the widest vector register of the compilation target: 64, 32 or 16."""
+    if not _is_x86():
+        return 16
     features, cpu = context.codegen()._tm_features, config.CPU_NAME
     if cpu is not None and cpu != binding.get_host_cpu_name():  # NUMBA_CPU_NAME leaves the host's features in place
         features = "" if cpu == "generic" else "+avx"
     if "+avx512f" in features:
         return 64
     return 32 if "+avx" in features else 16
+
+
+def register_count(context: Any) -> int:
+    """Return the number of vector registers of the compilation target: 32, but 16 of x86 before AVX-512."""
+    return 16 if _is_x86() and register_bytes(context) < 64 else 32
 
 
 class Vector:
@@ -177,7 +188,7 @@ class Lanes:
 
     def __init__(self, context: Any, builder: Any, compute: Any, width: int = 1, count: int | None = None) -> None:
         self.context, self.builder, self.compute, self.width = context, builder, compute, width
-        self.registers = 32 if register_bytes(context) == 64 else 16
+        self.registers = register_count(context)
         self.count = count or width * register_bytes(context) * 8 // compute.bitwidth
         self.scalar = context.get_data_type(compute)
         self.reals = ir.VectorType(self.scalar, self.count)
@@ -201,7 +212,7 @@ class Lanes:
     @property
     def has_scalef(self) -> bool:
         """Whether the target multiplies by powers of two in one instruction."""
-        return register_bytes(self.context) == 64 and platform.machine().lower() in ("x86_64", "amd64")
+        return _is_x86() and register_bytes(self.context) == 64
 
     def scalef(self, e: Vector, k: Vector) -> Vector:
         """Return ``2^k e`` for whole k, rounded once, also to subnormal numbers and infinity."""

@@ -1,0 +1,225 @@
+"""What fastlogit relies on inside numba, where numba promises nothing: a new numba that moved it fails here."""
+
+import inspect
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import pytest
+from llvmlite import binding, ir
+from numba import types
+from numba.core import callconv, cgutils, config
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
+from numba.extending import intrinsic, overload, register_jitable
+
+from fastlogit.kernels import driver, jit
+
+
+class Pair(NamedTuple):
+    """A storage in miniature."""
+
+    x: np.ndarray
+    n: int
+
+
+def add_one(x):
+    return x + 1
+
+
+def generated(look):
+    """Return ``look(context, builder, kind, array)``, called where code is generated for an array (n,) of float64."""
+    found = []
+
+    @intrinsic
+    def probe(typingctx, x):
+        def codegen(context, builder, signature, args):
+            found.append(look(context, builder, signature.args[0], args[0]))
+            return context.get_dummy_value()
+
+        return types.void(x), codegen
+
+    @numba.njit
+    def run(x):
+        probe(x)
+
+    run.compile((types.float64[::1],))
+    return found[0]
+
+
+def compiled(signature=(types.int64,)):
+    dispatcher = numba.njit(add_one)
+    dispatcher.compile(signature)
+    return dispatcher.overloads[signature]
+
+
+class Files:
+    """What a cache's `_cache_file` is asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def load(self, key):
+        self.asked.append(("load", key))
+
+    def save(self, key, data):
+        self.asked.append(("save", key))
+        dumps(data)
+
+    def flush(self):
+        self.asked.append(("flush",))
+
+
+def asked_of_a_cache():
+    cache = FunctionCache(add_one)
+    cache._cache_file = files = Files()
+    dispatcher = numba.njit(add_one)
+    dispatcher._cache = cache
+    dispatcher.compile((types.int64,))
+    cache.flush()
+    return files.asked
+
+
+def array_members(context, builder, kind, value):
+    array = context.make_array(kind)(context, builder, value)
+    array.meminfo = ir.Constant(array.meminfo.type, None)
+    assert array._getvalue().type == value.type
+    return [str(getattr(array, name).type) for name in ("data", "shape", "strides")]
+
+
+def convention(context, builder, kind, value):
+    function = context.call_conv.get_function_type(types.none, [kind, types.int64])
+    packed = context.get_arg_packer([kind, types.int64]).as_arguments(builder, [value, ir.Constant(ir.IntType(64), 0)])
+    assert [a.type for a in packed] == list(function.args[2:])
+    return function.return_type, all(isinstance(a, ir.PointerType) and a.pointee for a in function.args[:2])
+
+
+#: Where it is relied on, what it is, and how to see that it is there.
+RELIED_ON = [
+    ("jit", "FunctionCache._cache_path is a folder", lambda: isinstance(FunctionCache(add_one)._cache_path, str)),
+    (
+        "jit",
+        "FunctionCache._impl.filename_base is '...-LINE.pyVERSION'",
+        lambda: FunctionCache(add_one)._impl.filename_base.rpartition("-")[2].partition(".")[2].startswith("py"),
+    ),
+    (
+        "jit",
+        "FunctionCache._index_key(sig, codegen) is a tuple with the signature and the processor",
+        lambda: (
+            list(inspect.signature(FunctionCache._index_key).parameters) == ["self", "sig", "codegen"]
+            and asked_of_a_cache()[0][1][0] == (types.int64,)
+            and (config.CPU_NAME or binding.get_host_cpu_name()) in asked_of_a_cache()[0][1][1]
+        ),
+    ),
+    (
+        "jit",
+        "a dispatcher loads from and saves to its `_cache`, which asks its `_cache_file`; what is saved can be pickled",
+        lambda: [call[0] for call in asked_of_a_cache()] == ["load", "save", "flush"],
+    ),
+    (
+        "jit",
+        "numba.threading_layer() is a ValueError before the first parallel call, or names the layer",
+        lambda: issubclass(ValueError, Exception) and callable(numba.threading_layer),
+    ),
+    ("jit", "config.NUMBA_NUM_THREADS", lambda: config.NUMBA_NUM_THREADS >= numba.get_num_threads() >= 1),
+    ("jit", "a dispatcher's overloads, by signature", lambda: str(list(numba.njit(add_one).overloads)) == "[]"),
+    (
+        "jit",
+        "register_jitable and overload take options",
+        lambda: (
+            register_jitable(error_model="numpy")(add_one) is add_one
+            and {"jit_options", "strict"} <= set(inspect.signature(overload).parameters)
+        ),
+    ),
+    (
+        "driver",
+        "a compiled function's library.get_pointer_to_function(fndesc.llvm_func_name) is its address",
+        lambda: compiled().library.get_pointer_to_function(compiled().fndesc.llvm_func_name) > 0,
+    ),
+    (
+        "driver",
+        "the statuses of what returned and of None",
+        lambda: (callconv.RETCODE_OK.constant, callconv.RETCODE_NONE.constant) == driver._RETURNED,
+    ),
+    (
+        "driver",
+        "call_conv.get_function_type: a status, from pointers to result and exception, then get_arg_packer's arguments",
+        lambda: generated(convention) == (ir.IntType(32), True),
+    ),
+    (
+        "driver",
+        "make_array: meminfo may be none; data, shape and strides are there",
+        lambda: generated(array_members) == ["double*", "[1 x i64]", "[1 x i64]"],
+    ),
+    (
+        "driver",
+        "cgutils: what builds blocks of memory and loops",
+        lambda: (
+            all(
+                callable(getattr(cgutils, name))
+                for name in (
+                    "alloca_once",
+                    "alloca_once_value",
+                    "for_range_slice",
+                    "gep_inbounds",
+                    "get_or_insert_function",
+                    "make_anonymous_struct",
+                    "unpack_tuple",
+                )
+            )
+            and (cgutils.true_bit.constant, cgutils.false_bit.constant) == (1, 0)
+        ),
+    ),
+    (
+        "pointer",
+        "a context's get_data_type and get_abi_sizeof",
+        lambda: generated(lambda context, *_: context.get_abi_sizeof(context.get_data_type(types.float32))) == 4,
+    ),
+    (
+        "simd",
+        "codegen()._tm_features is the list of the target's features",
+        lambda: isinstance(generated(lambda context, *_: context.codegen()._tm_features), str),
+    ),
+    ("simd", "config.CPU_NAME is NUMBA_CPU_NAME or None", lambda: config.CPU_NAME is None or bool(config.CPU_NAME)),
+    (
+        "storage",
+        "the type of a NamedTuple has its class and its fields",
+        lambda: (lambda kind: kind.instance_class is Pair and tuple(kind.fields) == ("x", "n"))(
+            numba.typeof(Pair(np.zeros(3), 1))
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("file", "what", "check"), RELIED_ON, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_numba_has(file, what, check):
+    try:
+        assert check()
+    except Exception as error:
+        pytest.fail(f"numba {numba.__version__}: fastlogit/kernels/{file}.py relies on this: {what}; now {error!r}")
+
+
+def test_symbols_have_the_qualified_name_of_their_function():
+    """`dense._bind` sets it, so that kernels from the disk's cache never share a name."""
+
+    def impl(x):
+        return x
+
+    impl.__qualname__ = "sweep.of_a_kind"
+    dispatcher = numba.njit(impl)
+    dispatcher.compile((types.int64,))
+    assert "sweep" in dispatcher.overloads[(types.int64,)].fndesc.llvm_func_name
+
+
+def test_a_kernel_is_called_by_address():
+    """All of it together."""
+    out = np.zeros(3)
+    jit.kernel(lambda chunk, n_chunks, out: write(out, chunk))(3, out)
+    assert out.tolist() == [0, 1, 2]
+
+
+@register_jitable
+def write(out, chunk):
+    out[chunk] = chunk

@@ -1,6 +1,16 @@
-"""scikit-learn's callbacks during a fit, where an estimator has any."""
+"""scikit-learn's callbacks during a fit, where an estimator has any, and where the installed scikit-learn does."""
 
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
+
+try:
+    _theirs: Any = import_module("sklearn.callback")
+except ImportError:  # before scikit-learn 1.9
+    _theirs = SimpleNamespace(CallbackSupportMixin=type("NoCallbacks", (), {}), with_callbacks=lambda fit: fit)
+
+#: What gives an estimator ``set_callbacks``, and what ends callbacks whose fit failed; nothing before scikit-learn 1.9.
+CallbackSupportMixin, with_callbacks = _theirs.CallbackSupportMixin, _theirs.with_callbacks
 
 
 class FitTask:
@@ -9,7 +19,7 @@ class FitTask:
     Parameters
     ----------
     model : estimator
-        With scikit-learn's ``CallbackSupportMixin``.
+        With `CallbackSupportMixin`.
     X, y, sample_weight
         What ``fit`` was given.
     **always

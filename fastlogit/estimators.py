@@ -11,13 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.metrics import accuracy_score
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastlogit.asked import AskedRows, dense
-from fastlogit.callbacks import FitTask
+from fastlogit.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from fastlogit.exceptions import ConvergenceWarning, SeparationWarning, warn
 from fastlogit.fit import complaint_of, minimise
 from fastlogit.kernels.losses import Logistic, Loss, Softmax

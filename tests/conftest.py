@@ -13,7 +13,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--one-case", action="store_true", help="run the first case of every test only")
+    parser.addoption("--one-case", action="store_true", help="of tests not marked every_case run the first case only")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -21,5 +21,6 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: "test_substitution" not in item.nodeid)
     if config.getoption("one_case"):
         first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
-        config.hook.pytest_deselected(items=[item for item in items if item not in first.values()])
-        items[:] = first.values()
+        kept = [item for item in items if item in first.values() or item.get_closest_marker("every_case")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept

@@ -24,6 +24,7 @@ import fastlogit as fl
 from fastlogit import LogisticRegression
 
 
+@pytest.mark.every_case
 @pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")  # of every form that is not CSR
 @parametrize_with_checks([LogisticRegression(), LogisticRegression(solver="lbfgs")])
 def test_scikit_learns_checks(estimator, check):
@@ -321,11 +322,10 @@ def test_warnings_are_scikit_learns_too():
 
 
 def test_scikit_learns_callbacks():
-    from sklearn.callback import ProgressBar, ScoringMonitor
-
+    callbacks = pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from 1.9 on")
     X, y = data()
-    monitor = ScoringMonitor(scoring="neg_log_loss")
-    model = LogisticRegression().set_callbacks(monitor, ProgressBar()).fit(X, y)
+    monitor = callbacks.ScoringMonitor(scoring="neg_log_loss")
+    model = LogisticRegression().set_callbacks(monitor, callbacks.ProgressBar()).fit(X, y)
     frame = monitor.get_logs().data_as_pandas
     steps = frame[frame.task_name == "step"].sort_values("task_id").neg_log_loss.to_numpy()
     assert len(steps) == len(frame) - 1 == len(model.history_["gap"])

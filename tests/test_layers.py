@@ -26,7 +26,7 @@ FLOORS = [
 ]
 LAZY = {"scipy", "matplotlib", "typer", "rich", "sklearn", "pyarrow", "dask", "pandas", "polars"}
 #: Imported when `LogisticRegression` is asked for, and only these import scikit-learn.
-SKLEARN = {"labels", "asked", "estimators"}
+SKLEARN = {"labels", "callbacks", "asked", "estimators"}
 
 
 def modules():

@@ -143,6 +143,7 @@ RELIED_ON = {
 }
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("what", RELIED_ON)
 def test_numba_has(what):
     try:

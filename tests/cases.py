@@ -51,8 +51,8 @@ def _table(X: np.ndarray) -> Table:
 
 
 def _csr(X: np.ndarray) -> CSR:
-    """Nonzeros that begin within longer arrays, with 64-bit indices where there are few."""
-    kind = np.int64 if len(X) < 300 else np.int32
+    """Nonzeros that begin within longer arrays, with 64-bit indices where there are few rows."""
+    kind = np.int64 if len(X) < 100 else np.int32
     rows, columns = np.nonzero(X)
     before = np.full(5, 3)
     indices = np.concatenate([before, columns]).astype(kind)
@@ -187,20 +187,32 @@ def coefficients(case: Case, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return W, case.X.mean(axis=0).astype(case.dtype).astype(float)
 
 
-def pairwise(**lists: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Yield few combinations of names in which every pair of values of two lists meets."""
-    names = list(lists)
+def pairwise(kind: Callable[[dict[str, str]], Any] = str, **lists: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Yield few combinations of names in which every pair of values of two lists meets.
+
+    Those of a ``kind`` that was there before are preferred, as if they had two pairs more.
+    """
+    names, seen = list(lists), set()
     missing = {((a, x), (b, y)) for a, b in combinations(names, 2) for x, y in product(lists[a], lists[b])}
     while missing:
-        best, best_new = None, set()
+        best, best_new, most = {}, set(), -3
         (a, x), (b, y) = min(missing)
         for values in product(*([x] if n == a else [y] if n == b else lists[n] for n in names)):
             row = list(zip(names, values, strict=True))
             new = missing.intersection(combinations(row, 2))
-            if len(new) > len(best_new):
-                best, best_new = row, new
+            worth = len(new) - 2 * (kind(dict(row)) not in seen)
+            if worth > most:
+                best, best_new, most = dict(row), new, worth
         missing -= best_new
-        yield dict(best)
+        seen.add(kind(best))
+        yield best
+
+
+def compiled(names: dict[str, str]) -> tuple[Any, ...]:
+    """Return what a pass is compiled for: some seconds each."""
+    loss, is_f32 = names["loss"].rstrip(" 0123456789"), names["extras"].endswith("f32")
+    is_64_bit = names["storage"] == "csr" and names["shape"] == "few rows"
+    return names["storage"], names["dtype"], loss, is_f32, is_64_bit
 
 
 def ids(case: dict[str, str]) -> str:

@@ -24,9 +24,9 @@ def value_grad_hess(W, X, y, weight, offset, C, fit_intercept=True):
     grad = ones.T @ (weight[:, None] * R) + penalty * W
     hess = np.zeros((W.size, W.size), LONG)
     for k in range(K):
-        for m in range(K):
+        for m in range(k, K):
             c = weight * P[:, k] * ((k == m) - P[:, m])
-            hess[k::K, m::K] = (ones * c[:, None]).T @ ones
+            hess[k::K, m::K] = hess[m::K, k::K] = (ones * c[:, None]).T @ ones
     hess += np.diag(penalty.ravel())
     return value, grad, hess
 
@@ -64,6 +64,7 @@ def optimum(X, y, *, sample_weight=None, offset=None, C=1.0, steps=60):
         penalty[:-1] = (1 / LONG(C) / scale**2)[:, None]
         return value + np.sum(penalty * U**2) / 2, grad + penalty * U, hess + np.diag(penalty.ravel())
 
+    rounding = len(X) * np.finfo(LONG).eps
     U = np.zeros((X.shape[1] + 1, K), LONG)
     value, grad, hess = at(U)
     for _ in range(steps):
@@ -72,7 +73,7 @@ def optimum(X, y, *, sample_weight=None, offset=None, C=1.0, steps=60):
         t = LONG(1)
         while True:
             new = at(U + t * step)
-            if new[0] <= value + 1e-17 * abs(value) or t < 1e-10:  # rounding must not keep a last step back
+            if new[0] <= value + rounding * abs(value) or t < 1e-10:  # which must not keep a last step back
                 break
             t /= 2
         if decrement <= 1e-30 * abs(value) or t < 1e-10:

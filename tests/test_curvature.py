@@ -7,26 +7,31 @@ from cases import coefficients, ids, make
 from fastlogit import reference
 from fastlogit.sources.targets import memory_source
 
-COMBINATIONS = [
+QUICK = [
     dict(storage="rows", dtype="f64", loss="logistic", extras="plain", source="memory in parts", shape="odd"),
     dict(storage="rows", dtype="f64", loss="softmax 3", extras="weights", source="memory", shape="narrow"),
     dict(storage="columns", dtype="f32", loss="logistic", extras="all, f32", source="toy two", shape="odd"),
     dict(storage="csr", dtype="f64", loss="logistic", extras="all, f32", source="memory in parts", shape="odd"),
     dict(storage="csr", dtype="f32", loss="softmax 3", extras="weights", source="memory", shape="narrow"),
-    *(
-        pytest.param(combination, marks=pytest.mark.slow)
-        for combination in (
-            dict(storage="columns", dtype="f64", loss="soft softmax 4", extras="plain", source="memory", shape="wide"),
-            dict(storage="rows", dtype="f32", loss="softmax 3", extras="plain", source="memory", shape="few rows"),
-            dict(storage="rows", dtype="u8", loss="soft logistic", extras="weights", source="memory", shape="odd"),
-            dict(storage="toy deltas", dtype="f64", loss="logistic", extras="weights", source="memory", shape="odd"),
-            dict(storage="csr", dtype="u8", loss="soft softmax 4", extras="plain", source="toy two", shape="odd"),
-        )
-    ),
 ]
-combinations = pytest.mark.parametrize(
-    "names", COMBINATIONS, ids=lambda names: ids(names) if isinstance(names, dict) else None
-)
+SLOW = [
+    dict(storage="columns", dtype="f64", loss="soft softmax 4", extras="plain", source="memory", shape="wide"),
+    dict(storage="rows", dtype="f32", loss="softmax 3", extras="plain", source="memory", shape="few rows"),
+    dict(storage="rows", dtype="u8", loss="soft logistic", extras="weights", source="memory", shape="odd"),
+    dict(storage="toy deltas", dtype="f64", loss="logistic", extras="weights", source="memory", shape="odd"),
+    dict(storage="csr", dtype="u8", loss="soft softmax 4", extras="plain", source="toy two", shape="odd"),
+]
+
+
+def parametrized(quick, slow):
+    return pytest.mark.parametrize(
+        "names", [*quick, *(pytest.param(names, marks=pytest.mark.slow) for names in slow)], ids=ids
+    )
+
+
+combinations = parametrized(QUICK, SLOW)
+# Two kernels of a type that few other tests compile: those of float64, and one of float32.
+in_float64 = parametrized(QUICK[:4], [names for names in SLOW if names["dtype"] == "f64"])
 
 
 def judge(case, W, center):
@@ -78,7 +83,7 @@ def test_losses_along_a_direction(names):
     np.testing.assert_allclose(case.source.losses_along(W, V, center, steps), want, rtol=case.tolerance)
 
 
-@combinations
+@in_float64
 def test_gradient_changes_by_the_hessian(names):
     """Five points of the gradient, none of the reference."""
     case = make(**names)

@@ -18,7 +18,7 @@ def sklearn(name: str, every: int = 1) -> Data:
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     if name == "diabetes":
         y = y > np.median(y)
-    return X[::every], y[::every].astype(int), None
+    return np.ascontiguousarray(X[::every]), y[::every].astype(int), None
 
 
 def from_statsmodels(name: str, label: Callable[[np.ndarray], np.ndarray], every: int = 1) -> Data:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 from cases import coefficients, ids, make
 
 from fastlogit import reference
+from fastlogit.sources.sampling import drawn_by_class
 from fastlogit.sources.targets import memory_source
 
 QUICK = [
@@ -155,6 +157,51 @@ def test_survey_is_one_weighted_sample_for_any_parts():
     np.testing.assert_array_equal(again.storage.X, rows)
     _, other = source.survey(2000, 8)
     assert other.storage.X.shape != rows.shape or (other.storage.X != rows).any()
+
+
+@pytest.mark.parametrize("storage", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("rows_per_part", [None, 1280])
+@pytest.mark.parametrize("by", ["rows", "classes"])
+def test_survey_after_rows_without_weight(by, rows_per_part, storage):
+    """A fold's mask: what lies far out is found all the same, and digits are not lost to the mean."""
+    X, y, _, _ = surveyed()
+    X[:, 5] += 1e6
+    left_out = np.arange(len(X)) < 6000
+    y = np.where(left_out, 2, y)
+    weights = dict(sample_weight=1.0 - left_out) if by == "rows" else dict(class_weight=[1.0, 1.0, 0.0])
+    source = memory_source(storage(X), y, rows_per_part=rows_per_part, **weights)
+    moments, sample = source.survey(2000, 7)
+    kept = X[6000:]
+    for found in (moments, source.moments()):
+        assert found.n_samples == len(X) and found.weight == len(kept)
+        np.testing.assert_allclose(found.mean, kept.mean(axis=0), rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(found.variance, kept.var(axis=0), rtol=1e-6)
+    first = sample.storage.take(np.arange(sample.n_samples))
+    rows = first.X if hasattr(first, "X") else as_dense(first)
+    assert np.isclose(rows[:, 0], -300.0).sum() == 1 < sample.n_samples < 4000
+    X[3000, 2] = np.nan
+    for take in (lambda s: s.moments(), lambda s: s.survey(2000, 7)):
+        with pytest.raises(ValueError, match="contains NaN. It is in row 3000, column 2"):
+            take(memory_source(storage(X), y, rows_per_part=rows_per_part, **weights))
+
+
+def as_dense(rows):
+    matrix = scipy.sparse.csr_array((rows.data, rows.indices, rows.indptr), rows.shape)
+    return matrix.toarray()
+
+
+def test_samples_of_near_seeds_have_little_in_common():
+    """One was the other, moved by a row."""
+    y = np.zeros(40_000, np.uint8)
+    parts = [(0, 10_000), (10_000, 40_000)]
+    none = np.empty(0, np.int64)
+    drawn = [set(drawn_by_class(y, 2, none, 4000, seed, parts)[0].tolist()) for seed in range(6)]
+    for i, one in enumerate(drawn):
+        assert 3700 < len(one) < 4300
+        for other in drawn[:i]:
+            for moved in range(-6, 7):
+                assert len(one & {row + moved for row in other}) < 550  # 400 by chance
+    assert drawn[3] == set(drawn_by_class(y, 2, none, 4000, 3, [(0, 40_000)])[0].tolist())
 
 
 def test_survey_of_columns_and_soft_labels():

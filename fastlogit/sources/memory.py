@@ -14,7 +14,7 @@ from fastlogit.kernels.storage import empty_sums, n_adjacent, pack, pack_coeffic
 from fastlogit.prediction import decision_function, parts, predict_proba, row_bytes
 from fastlogit.sources.intake import named, not_finite
 from fastlogit.sources.protocol import CurvatureSums, Moments, PassSums, add_up, n_margins
-from fastlogit.sources.sampling import FarRows, drawn_by_class, pieces
+from fastlogit.sources.sampling import FarRows, counted, drawn_by_class, pieces
 
 _NONE = read_only(np.empty((0, 0)))
 _BLOCK = 1 << 16
@@ -77,9 +77,10 @@ class MemorySource:
         return moments
 
     def _moments_of(self, first: int, last: int) -> Moments:
-        # the mean of a part's first rows is near enough for the squares not to cancel
-        rough = self._rough_moments(first, min(first + _SHIFT_ROWS, last))
-        return self._shifted_moments(first, last, rough.mean)
+        # the mean of the first rows that count is near enough for the squares not to cancel
+        begin, end, found = counted(self._row_weights, first, last, _SHIFT_ROWS)
+        shift = self._rough_moments(begin, end).mean if found else np.zeros(self.n_features)
+        return self._shifted_moments(first, last, shift)
 
     def _rough_moments(self, first: int, last: int) -> Moments:
         """Return the moments of some rows, for a shift."""
@@ -95,10 +96,10 @@ class MemorySource:
         self, n_samples: int, shift: NDArray[np.float64], sums: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> Moments:
         weight = float(weights.sum())
-        if weight == 0.0:
-            return Moments(n_samples, 0.0, np.zeros_like(shift), np.zeros_like(shift))
         with np.errstate(invalid="ignore", over="ignore"):  # reported by row and column, not by NumPy
             step, squares = self._powers(sums.sum(axis=0)[:, : self.n_features], shift, weight)
+            if weight == 0.0:  # zeros, or NaN where a row is not finite
+                return Moments(n_samples, 0.0, np.zeros_like(shift), squares)
             return Moments(n_samples, weight, shift + step / weight, np.maximum(squares - step**2 / weight, 0.0))
 
     def _powers(self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
@@ -143,8 +144,7 @@ class MemorySource:
 
     def survey(self, n: int, seed: int) -> tuple[Moments, "MemorySource"]:
         """See `fastlogit.sources.protocol.Source.survey`. Memory: the sample, and an index for each row of a part."""
-        first, last = self._parts[0]
-        rough = self._rough_moments(first, min(first + _ROUGH_ROWS, last))
+        rough = self._rough_scales()
         spread = np.sqrt(rough.variance)
         inverse_scale = pack(np.where(spread > 0.0, 1.0 / np.where(spread > 0.0, spread, 1.0), 0.0), self.dtype)
         far = FarRows(_FAR * self.n_features, n // 4)
@@ -154,6 +154,19 @@ class MemorySource:
         if not np.isfinite(moments.squares).all():
             self._raise_not_finite(moments)
         return moments, self._sample(n, seed, np.sort(far.rows))
+
+    def _rough_scales(self) -> Moments:
+        """Return the moments of the first rows that have a weight: a fold's mask may leave out any number before."""
+        some, missing = [], _ROUGH_ROWS
+        for first, last in self._parts:
+            begin, end, found = counted(self._row_weights, first, last, missing)
+            if found:
+                some.append(self._rough_moments(begin, end))
+            missing -= found
+            if missing <= 0:
+                break
+        moments: Moments = add_up(some)
+        return moments
 
     def _survey_of(
         self, first: int, last: int, shift: NDArray[np.float64], inverse_scale: NDArray[Any], far: FarRows

@@ -1,6 +1,6 @@
 """The rows of a sample: those that lie far out, each for itself, and others drawn class by class."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,31 @@ from numpy.typing import NDArray
 from fastlogit.kernels import survey
 from fastlogit.kernels.jit import n_chunks
 
+_BITS, _BLOCK = 2**64 - 1, 4096
+
 
 def pieces(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:
     """Return what chunks have found: ``counts`` (chunks, 2) has where each begins, and how many it found."""
     return np.concatenate([values[a : a + n] for a, n in counts])
+
+
+def counted(
+    weights: Callable[[int, int], NDArray[np.float64]], first: int, last: int, most: int
+) -> tuple[int, int, int]:
+    """Return the range of rows from the first that has a weight to the ``most``-th, and how many in it have one.
+
+    ``weights(first, last)`` gives those of a range; none is looked at that is not needed.
+    """
+    begin = end = first
+    found = 0
+    for start in range(first, last, _BLOCK):
+        rows = start + np.flatnonzero(weights(start, min(start + _BLOCK, last)) > 0.0)[: most - found]
+        if len(rows):
+            begin, end = begin if found else int(rows[0]), int(rows[-1]) + 1
+            found += len(rows)
+        if found == most:
+            break
+    return begin, end, found
 
 
 class FarRows:
@@ -29,6 +50,17 @@ class FarRows:
             farthest = np.argsort(-self._squares, kind="stable")[: self._most]
             self.rows, self._squares = self.rows[farthest], self._squares[farthest]
             self.limit = float(self._squares.min()) if self._most else np.inf
+
+
+def mixed(seed: int) -> int:
+    """Return 64 well mixed bits of a seed (SplitMix64): the hash of a row adds them to its index.
+
+    Seeds as they are would lie so close together that the sample of one is that of the other, moved by a few rows.
+    """
+    x = (seed + 1) * 0x9E3779B97F4A7C15 & _BITS
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & _BITS
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & _BITS
+    return x ^ x >> 31
 
 
 def drawn_by_class(
@@ -74,5 +106,5 @@ def drawn_by_class(
 def _draw(y: NDArray[Any], limits: NDArray[np.uint64], seed: int, first: int, last: int) -> NDArray[np.int64]:
     chunks = n_chunks(last - first, 1)
     rows, counts = np.empty(last - first, np.int64), np.empty((chunks, 2), np.int64)
-    survey.draw(chunks, y, limits, np.uint64(seed), first, last, rows, counts)
+    survey.draw(chunks, y, limits, np.uint64(mixed(seed)), first, last, rows, counts)
     return pieces(rows, counts)

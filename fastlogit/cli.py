@@ -1,4 +1,4 @@
-"""The command line, ``fastlogit demo | warmup``. Its libraries (typer, rich, scikit-learn) are the extra ``cli``."""
+"""The command line, ``fastlogit demo | warmup``; its libraries (typer, rich, scikit-learn) are the extra ``cli``."""
 
 import statistics
 import sys
@@ -194,8 +194,18 @@ def _comparison(example: Example, reference: float, fused: float, bandwidth: flo
     return table
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"fastlogit {fl.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _fastlogit() -> None:
+def _fastlogit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Logistic regression on large data, as fast as memory can be read."""
 
 

@@ -35,7 +35,7 @@ CASES = [Case(*case) for case in product(("float32", "float64"), _FORMS, (2, 3))
 
 
 def compile_case(case: Case) -> set[tuple[str, str]]:
-    """Run every pass of a fit once; return the kernels that this process has, each with its arguments' types."""
+    """Run every pass of fits and predictions once; return this process's kernels, each with its arguments' types."""
     rng = np.random.default_rng(0)
     X: Any = rng.standard_normal((_ROWS, _COLUMNS)).astype(case.dtype)
     if case.order == "CSR":
@@ -54,12 +54,15 @@ def compile_case(case: Case) -> set[tuple[str, str]]:
         source.loss_grad(W, zero, dtype)
         source.grad_hess(W, zero, ones, dtype)
         source.hess_vec(W, W, zero, dtype)
+        source.class_curvature(W, zero, dtype)
     source.losses_along(W, W, zero, np.ones(2), np.float64)
     source.largest_square(np.eye(_COLUMNS + 1), zero)
     source.widest_row(zero, ones)
     source.gram(zero)
-    source.class_curvature(W, zero)
     source.hess_diag(W, zero)
+    model = fl.LogisticRegression().fit(X, y)
+    for ask in (model.predict, model.predict_proba):
+        ask(X)
     if case.order == "CSR":
         return specialisations()
     if case.n_classes == 2:

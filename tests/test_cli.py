@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import fastlogit as fl
 from fastlogit import warmup
 from fastlogit.cli import app
 
@@ -50,6 +52,47 @@ def test_without_its_extra_the_command_says_so():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.strip() == "fastlogit's command line needs its extra: pip install 'fastlogit[cli]'"
+
+
+def test_version():
+    for command in ([sys.executable, "-m", "fastlogit"], [str(Path(sys.executable).with_name("fastlogit"))]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"fastlogit {fl.__version__}\n", "")
+
+
+WARM = """
+import sys
+import numpy as np
+import scipy.sparse
+import fastlogit as fl
+from fastlogit import warmup
+from fastlogit.kernels.jit import specialisations
+
+case = warmup.Case(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+warmup.compile_case(case)
+before = specialisations()
+rng = np.random.default_rng(0)
+X = rng.standard_normal((20_000, 5)).astype(case.dtype)
+y = (X @ rng.standard_normal((5, case.n_classes)) + rng.gumbel(size=(len(X), case.n_classes))).argmax(axis=1)
+form = {"C": np.ascontiguousarray, "F": np.asfortranarray, "CSR": scipy.sparse.csr_array}[case.order]
+for rows in (form(X), form(X[:300])):
+    for solver in ("auto", "newton", "lbfgs", "newton-cg"):
+        model = fl.LogisticRegression(solver=solver, class_weight="balanced", tol=1e-6)
+        model.fit(rows, y[: rows.shape[0]], np.ones(rows.shape[0]))
+    for ask in (model.predict, model.predict_proba, model.predict_log_proba, model.decision_function):
+        ask(rows)
+new = sorted(specialisations() - before)
+assert before and not new, new
+"""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow if i else ()) for i, case in enumerate(warmup.CASES)], ids=str
+)
+def test_after_warmup_nothing_is_compiled(case):
+    command = [sys.executable, "-W", "error", "-c", WARM, *map(str, case)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ FLOORS = [
     {"estimators"},
     {"plots", "warmup"},
     {"cli"},
+    {"__main__"},
 ]
 LAZY = {"scipy", "matplotlib", "typer", "rich", "sklearn", "pyarrow", "dask", "pandas", "polars"}
 #: Imported when `LogisticRegression` is asked for, and only these import scikit-learn.

@@ -1,0 +1,5 @@
+"""``python -m fastlogit``: the command line."""
+
+from fastlogit.cli import main
+
+main()

@@ -11,7 +11,9 @@ from fastlogit.kernels.jit import threads
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.storage import margins_at
 from fastlogit.prediction import decision_function, parts, predict_proba
-from fastlogit.sources.intake import as_storage, names_of, not_finite
+from fastlogit.sources.frames import names_of
+from fastlogit.sources.intake import as_storage
+from fastlogit.sources.numbers import not_finite
 from fastlogit.sources.targets import as_offset
 
 
@@ -32,7 +34,7 @@ class AskedRows:
                 f"X has {self.storage.shape[1]} features, but {type(model).__name__} is expecting "
                 f"{model.n_features_in_} features as input"
             )
-        self._names, self._n_threads, self._n_classes = names_of(X), model.n_threads, len(model.classes_)
+        self._X, self._n_threads, self._n_classes = X, model.n_threads, len(model.classes_)
         coef = dense(model.coef_).T
         center = getattr(model, "_center", np.zeros(len(coef))).astype(self._dtype).astype(np.float64)
         self._at = np.vstack([coef, model.intercept_ + margins_at(center, coef)]), center, self._dtype
@@ -65,4 +67,4 @@ class AskedRows:
             found = self.storage.take(some).first_not_finite()
             if found is not None:
                 row, column, value = found
-                raise not_finite(value, int(some[row]), column, self._names)
+                raise not_finite(value, int(some[row]), column, names_of(self._X))

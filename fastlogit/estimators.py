@@ -1,6 +1,6 @@
 """`LogisticRegression`: scikit-learn's conventions on fastlogit's solvers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, Self
 
@@ -23,7 +23,8 @@ from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.labels import encoded, is_soft
 from fastlogit.progress import shown
 from fastlogit.solvers.solution import Row
-from fastlogit.sources.intake import as_storage, names_of
+from fastlogit.sources.frames import names_of
+from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.protocol import n_margins
 from fastlogit.sources.targets import as_offset, as_soft, as_weight, check_classes, source_of, targets_of
@@ -186,10 +187,11 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         fastlogit.ConvergenceWarning, fastlogit.SeparationWarning
             As `fastlogit.solve`; both are scikit-learn's ``ConvergenceWarning`` too.
         """
+        storage = as_storage(X)
         fitted = copy(self)  # `self` changes at once, and only where all went well
         fitted.__dict__.pop("feature_names_in_", None)
         validate_data(fitted, X, y, skip_check_array=True)
-        source, classes = self._source(X, y, sample_weight, offset)
+        source, classes = self._source(*storage, names_of(X), y, sample_weight, offset)
         task = FitTask(self, X, y, sample_weight, n_features_in_=fitted.n_features_in_)
         with shown(self.verbose, self.tol) as show:
 
@@ -238,9 +240,10 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             warn(complaint[0], _WARNINGS[complaint[1]])
         return self
 
-    def _source(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> tuple[MemorySource, NDArray[Any]]:
+    def _source(
+        self, storage: Any, dtype: Any, names: Sequence[str] | None, y: Any, sample_weight: Any, offset: Any
+    ) -> tuple[MemorySource, NDArray[Any]]:
         """Return the rows as a source, and the classes."""
-        storage, dtype = as_storage(X)
         n_samples = storage.shape[0]
         if is_soft(y):
             codes = as_soft(y, n_samples)
@@ -252,7 +255,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         factors = None if self.class_weight is None else self._class_factors(codes, classes, weight)
         targets = targets_of(codes, loss, weight, factors, as_offset(offset, n_samples, n_margins(len(classes))))
         check_classes(targets)
-        return source_of(storage)(storage, targets, loss, dtype, feature_names=names_of(X)), classes
+        return source_of(storage)(storage, targets, loss, dtype, feature_names=names), classes
 
     def _class_factors(
         self, codes: NDArray[Any], classes: NDArray[Any], sample_weight: NDArray[Any]

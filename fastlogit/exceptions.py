@@ -1,4 +1,4 @@
-"""Warnings that a fit may raise, and how they are raised."""
+"""Warnings and errors that a fit may raise, and how warnings are raised."""
 
 import sys
 import warnings
@@ -10,6 +10,14 @@ class ConvergenceWarning(UserWarning):
 
 class SeparationWarning(ConvergenceWarning):
     """The classes are separated, wholly or in part, so that without a penalty there is no finite optimum."""
+
+
+class InputError(TypeError, ValueError):
+    """An argument is not what is needed, by its type or value.
+
+    A TypeError, as Python has it of a text among numbers, and a ValueError, which is what scikit-learn raises there and
+    its callers catch; scikit-learn's own error of a parameter is both, too.
+    """
 
 
 def warn(message: str, category: type[Warning]) -> None:

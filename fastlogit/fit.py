@@ -17,7 +17,7 @@ from fastlogit.plan import is_short, plan
 from fastlogit.scaling import Scaling
 from fastlogit.solvers import SOLVERS
 from fastlogit.solvers.solution import Row, Solution, Status
-from fastlogit.sources.intake import named
+from fastlogit.sources.numbers import named
 from fastlogit.sources.protocol import Source
 from fastlogit.sources.targets import check_classes, memory_source
 

@@ -11,7 +11,8 @@ from fastlogit.kernels.jit import n_chunks, read_only, threads
 from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
 from fastlogit.kernels.storage import margins_at
 from fastlogit.prediction import predict_proba
-from fastlogit.sources.intake import as_storage, names_of
+from fastlogit.sources.frames import names_of
+from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.protocol import n_margins
 from fastlogit.sources.targets import as_codes, as_offset, as_weight, source_of, targets_of

@@ -15,8 +15,8 @@ from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.rows import Rows
 from fastlogit.kernels.table import Column, Table
-from fastlogit.sources.intake import computing_dtype
 from fastlogit.sources.memory import MemorySource
+from fastlogit.sources.numbers import computing_dtype
 from fastlogit.sources.targets import source_of
 
 

@@ -5,14 +5,18 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastlogit as fl
+from fastlogit.exceptions import InputError
 from fastlogit.kernels.columns import Columns
+from fastlogit.kernels.csr import CSR
 from fastlogit.kernels.rows import Rows
 from fastlogit.kernels.table import KINDS, Column, Table
-from fastlogit.sources.intake import as_storage, names_of
+from fastlogit.sources.frames import names_of
+from fastlogit.sources.intake import as_storage
 
 N = 700
 rng = np.random.default_rng(0)
@@ -99,6 +103,71 @@ def test_frames_of_one_type_are_read_as_a_matrix():
     storage, _ = as_storage(apart)
     np.testing.assert_array_equal(fl.solve(apart, Y).x, fl.solve(WANT, Y).x)
     assert isinstance(as_storage(pd.DataFrame({"a": WANT[:, 0]}))[0], Rows | Columns)
+
+
+AWKWARD = [
+    "column_names",
+    "tocsr",
+    "columns",
+    "schema",
+    "iloc",
+    "dtypes",
+    "shape",
+    "__arrow_c_stream__",
+    "collect_schema",
+]
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_a_column_may_have_any_name(kind):
+    columns = [WANT[:, j % 5] + j for j in range(len(AWKWARD))]
+    frame = kind(dict(zip(AWKWARD, columns, strict=True)))
+    assert names_of(frame) == AWKWARD
+    model = fl.LogisticRegression().fit(frame, Y)
+    want = fl.LogisticRegression().fit(np.column_stack(columns), Y)
+    np.testing.assert_allclose(model.predict_proba(frame), want.predict_proba(np.column_stack(columns)), atol=1e-9)
+    assert model.feature_names_in_.tolist() == AWKWARD
+
+
+def test_the_names_are_made_once_for_all_columns():
+    class Name:
+        made = 0
+
+        def __str__(self):
+            Name.made += 1
+            return "x"
+
+    frame = pd.DataFrame({Name(): WANT[:, j % 5].copy() for j in range(40)}, copy=False)
+    as_storage(frame)
+    assert 0 < Name.made <= 40
+    as_storage(pd.DataFrame(np.column_stack([WANT] * 8), columns=list(frame)))
+    assert Name.made <= 40  # one block: no message, no names
+
+
+@pytest.mark.parametrize("rows", [1, 2, 16, 17])
+@pytest.mark.parametrize("dtype", [None, np.float32, np.int64, bool])
+def test_a_few_rows_are_what_they_are_among_many(rows, dtype):
+    frame = pd.DataFrame(COLUMNS, copy=False)
+    frame = frame if dtype is None else frame.astype(dtype)
+    model = fl.LogisticRegression().fit(frame, Y)
+    for some in (frame[:rows], frame[:rows].copy(), pd.DataFrame({c: frame[c].to_numpy()[:rows] for c in frame})):
+        np.testing.assert_allclose(model.decision_function(some), model.decision_function(frame)[:rows], rtol=1e-4)
+        assert as_storage(some)[1] == as_storage(frame)[1]
+
+
+def test_sparse_frames():
+    towns = pd.DataFrame({"town": np.array(list("abcd"))[np.arange(N) % 4], "size": COLUMNS["double"]})
+    dummies = pd.get_dummies(towns[["town"]], sparse=True)
+    with pytest.warns(scipy.sparse.SparseEfficiencyWarning, match=r"X is a frame of sparse columns.*sparse\.to_coo"):
+        storage, _ = as_storage(dummies)
+    assert isinstance(storage, CSR)
+    want, _ = as_storage(dummies.sparse.to_coo().tocsr())  # what the warning names: without a warning
+    np.testing.assert_array_equal(storage.indices, want.indices)
+    for mixed in (pd.get_dummies(towns, sparse=True), dummies.astype(pd.SparseDtype(float, 1.0))):
+        dense = pd.DataFrame({name: np.asarray(mixed[name]) for name in mixed})
+        with pytest.warns(scipy.sparse.SparseEfficiencyWarning, match="sparse columns, of which dense copies"):
+            got = fl.solve(mixed, Y)
+        np.testing.assert_array_equal(got.x, fl.solve(dense, Y).x)
 
 
 def test_columns_in_place_are_not_copied():
@@ -206,14 +275,33 @@ def frame_with(**columns):
         ),
         (ARROW.append_column("t", pa.array(["a"] * N)), TypeError, r"X column 5 \('t'\) has type string"),
         (pl.DataFrame({"a": ["x"] * N}), TypeError, r"X column 0 \('a'\) has type"),
+        (
+            frame_with(**{f"t{j}": ["a"] * N for j in range(7)}, day=pd.to_datetime(["2026-01-01"] * N)),
+            InputError,
+            r"X has 8 columns that are not real numbers \(5 \('t0'\) is (str|object), 6 \('t1'\).*'t4'\) .* and 3 more",
+        ),
+        (
+            pa.table({"a": ["x"] * N, "b": COLUMNS["double"], "c": ["y"] * N}),
+            InputError,
+            r"X has 2 columns .*0 \('a'\) is string, 2 \('c'\) is string\)",
+        ),
+        (pl.LazyFrame(COLUMNS), InputError, r"X is a LazyFrame, which has no rows yet: X.collect\(\)"),
+        (COLUMNS, InputError, r"X is a dict, not an array: pandas.DataFrame\(X\)"),
+        (frame_with()["double"], ValueError, r"Expected 2D array: X is a Series of 700.*frame\[\['name'\]\]"),
+        (frame_with().iloc[0], ValueError, "Expected 2D array: X is a Series of 5"),
+        (pl.DataFrame(COLUMNS)["double"], ValueError, "Expected 2D array: X is a Series of 700"),
+        (ARROW["double"], ValueError, "X is a ChunkedArray and no table of columns"),
+        ([[1.0, 2.0], [3.0]], ValueError, "X is no array of equal rows"),
         (pd.DataFrame(index=range(N)), ValueError, r"X has 0 feature\(s\) \(shape=\(700, 0\)\)"),
         (pd.DataFrame({"a": []}), ValueError, r"X has 0 sample\(s\)"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bad_frames(X, error, sentence):
-    with pytest.raises(error, match=sentence):
-        fl.LogisticRegression().fit(X, Y)
+    for call in (lambda: fl.LogisticRegression().fit(X, Y), lambda: fl.solve(X, Y)):
+        with pytest.raises(error, match=sentence) as raised:
+            call()
+        assert isinstance(raised.value, ValueError)  # what scikit-learn raises for every one of them
 
 
 def test_tensors_elsewhere_are_refused():

@@ -30,6 +30,7 @@ _NATIVE = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 #: the table's own type, adjacent.
 KINDS = (*_NATIVE, *(f">{kind}" for kind in _NATIVE if not kind.endswith("1")))
 BITS = len(KINDS) + 1
+_NUMBER = {kind: 1 + number for number, kind in enumerate(KINDS)}
 
 
 @dataclass(frozen=True)
@@ -90,21 +91,23 @@ class Table(_Arrays):
     @classmethod
     def of(cls, columns: Sequence[Column], dtype: Any) -> "Table":
         """Return the table of columns of equal length, whose own type is ``dtype``, float32 or float64."""
-        ends = [np.cumsum([rows for _, rows in column.pieces]) for column in columns]
-        starts = np.unique(np.concatenate([[0], *ends]))
+        alike: dict[tuple[int, ...], list[int]] = {}  # columns by the lengths of their pieces
+        for j, column in enumerate(columns):
+            alike.setdefault(tuple(rows for _, rows in column.pieces), []).append(j)
+        starts = np.unique(np.concatenate([[0], *map(np.cumsum, alike)]))
         addresses = np.empty((len(starts) - 1, len(columns)), np.int64)
-        for j, (column, end) in enumerate(zip(columns, ends, strict=True)):
+        for lengths, js in alike.items():
+            end = np.cumsum(lengths, dtype=np.int64)
             piece = np.searchsorted(end, starts[:-1], side="right")
-            begin = np.append(0, end)[piece]
-            address = np.array([address for address, _ in column.pieces], np.int64)
-            addresses[:, j] = address[piece] + (starts[:-1] - begin) * column.stride
+            rows = starts[:-1] - np.append(0, end)[piece]
+            first = np.array([[address for address, _ in columns[j].pieces] for j in js], np.int64)
+            addresses[:, js] = (first[:, piece] + np.outer([columns[j].stride for j in js], rows)).T
         own = np.dtype(dtype)
+        in_place = own.str[1:], own.itemsize
         kinds = [
-            0 if column.kind == own.str[1:] and column.stride == own.itemsize
-            else BITS if column.kind == "bits"
-            else 1 + KINDS.index(column.kind)
+            0 if (column.kind, column.stride) == in_place else BITS if column.kind == "bits" else _NUMBER[column.kind]
             for column in columns
-        ]  # fmt: skip
+        ]
         strides = [column.stride for column in columns]
         arrays = (np.asarray(a, np.int64) for a in (starts, addresses, strides, kinds))
         table = cls._make([*map(read_only, arrays), read_only(np.empty(0, own)), _caster(own)])

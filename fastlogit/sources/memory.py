@@ -12,7 +12,7 @@ from fastlogit.kernels.losses import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic,
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.storage import empty_sums, n_adjacent, pack, pack_coefficients
 from fastlogit.prediction import decision_function, parts, predict_proba, row_bytes
-from fastlogit.sources.intake import named, not_finite
+from fastlogit.sources.numbers import named, not_finite
 from fastlogit.sources.protocol import CurvatureSums, Moments, PassSums, add_up, n_margins
 from fastlogit.sources.sampling import FarRows, counted, drawn_by_class, pieces
 

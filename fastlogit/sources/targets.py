@@ -9,8 +9,10 @@ from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.storage import is_sparse
-from fastlogit.sources.intake import as_numbers, as_storage, first_of, names_of
+from fastlogit.sources.frames import names_of
+from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
+from fastlogit.sources.numbers import as_numbers, first_of
 from fastlogit.sources.protocol import n_margins
 from fastlogit.sources.sparse import SparseSource
 

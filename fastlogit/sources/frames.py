@@ -1,0 +1,174 @@
+"""pandas and Arrow frames: what their columns are called, and where those lie.
+
+What a frame is, its type says: a pandas frame has its columns as attributes too, so that one called "tocsr" would make
+a sparse matrix of it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogit.exceptions import InputError, warn
+from fastlogit.kernels.table import Column
+from fastlogit.sources.numbers import as_numbers, computing_dtype, named
+
+# Up to so many rows a column is smaller than the object that pandas makes of it: 30 columns take 0.3 ms to look at one
+# after the other, and 0.03 ms to copy.
+_FEW_ROWS = 16
+# An error names so many columns at most.
+_NAMED = 5
+
+
+def is_pandas(X: Any) -> bool:
+    """Tell whether X is a pandas frame, or like one."""
+    return all(hasattr(type(X), name) for name in ("iloc", "dtypes", "columns"))
+
+
+def is_arrow(X: Any) -> bool:
+    """Tell whether X gives Arrow arrays: a frame of polars, or Arrow's own; a series too."""
+    return hasattr(type(X), "__arrow_c_stream__") or hasattr(type(X), "__arrow_c_array__")
+
+
+def is_series(X: Any) -> bool:
+    """Tell whether X is one column, or one row, of pandas or polars."""
+    return (hasattr(type(X), "iloc") or is_arrow(X)) and len(getattr(X, "shape", (0, 0))) == 1
+
+
+def names_of(X: Any) -> list[str] | None:
+    """Return the names of a frame's columns; None where X has none."""
+    if not is_pandas(X) and not is_arrow(X):
+        return None
+    columns = next((getattr(X, name) for name in ("column_names", "columns") if hasattr(type(X), name)), None)
+    if columns is None and hasattr(type(X), "schema"):
+        columns = X.schema.names
+    return None if columns is None else [str(name) for name in columns]
+
+
+def is_sparse_frame(X: Any) -> bool:
+    """Tell whether all columns of a pandas frame are sparse, and have zeros between their elements."""
+    return X.shape[1] > 0 and all(_is_sparse(dtype) and dtype.fill_value == 0 for dtype in X.dtypes)
+
+
+def _is_sparse(dtype: Any) -> bool:
+    return type(dtype).__name__ == "SparseDtype"
+
+
+def pandas_matrix(X: Any) -> NDArray[Any] | None:
+    """Return a pandas frame's one block as the matrix that it is in memory; None where it has others too."""
+    if 0 in X.shape:
+        return None
+    first = X.iloc[:, 0]
+    if not (isinstance(first.dtype, np.dtype) and first.dtype.kind in "biuf"):
+        return None
+    # a row of one block is a view of it, one of several blocks a copy
+    return X.to_numpy() if np.may_share_memory(X.iloc[:1].to_numpy(), first.to_numpy()) else None
+
+
+def pandas_columns(X: Any, name: str) -> list[Column]:
+    """Return where the columns of a pandas frame lie.
+
+    Raises
+    ------
+    InputError, ValueError
+        Naming those that are no numbers, or miss a value.
+    """
+    dtypes = list(X.dtypes)
+    if len(X) <= _FEW_ROWS and all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in set(dtypes)):
+        if not dtypes:
+            return []
+        few = X.to_numpy(computing_dtype(np.result_type(*set(dtypes), np.uint8)))
+        address, kind, (down, along) = few.ctypes.data, few.dtype.str[1:], few.strides
+        return [Column(kind, down, [(address + j * along, len(few))], few) for j in range(len(dtypes))]
+    sparse = sum(map(_is_sparse, dtypes))
+    if sparse:
+        warn(
+            f"{name} has {sparse} sparse columns, of which dense copies were made: sparse rows are made of them only "
+            "where all columns are sparse, with 0 between their elements",
+            import_module("scipy.sparse").SparseEfficiencyWarning,
+        )
+    return _read(_pandas_column, (series for _, series in X.items()), names_of(X), name)
+
+
+def _read(
+    read: Callable[[Any, str], Column], columns: Iterable[Any], names: Sequence[str] | None, name: str
+) -> list[Column]:
+    """Return what ``read`` makes of each column; the error names all that are no numbers, not the first only."""
+    found, errors, refused = [], [], []
+    for j, column in enumerate(columns):
+        try:
+            found.append(read(column, f"{name} column {named(j, names)}"))
+        except InputError as error:
+            errors.append(error)
+            refused.append(f"{named(j, names)} is {column.dtype if hasattr(column, 'dtype') else column.type}")
+    if not errors:
+        return found
+    if len(errors) == 1:
+        raise errors[0]
+    more = f" and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
+    raise InputError(
+        f"{name} has {len(errors)} columns that are not real numbers ({', '.join(refused[:_NAMED])}{more}): encode "
+        "them as numbers first"
+    ) from errors[0]
+
+
+def _pandas_column(series: Any, what: str) -> Column:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return Column.of(as_numbers(what, series.to_numpy()))
+    if _is_sparse(dtype):
+        return Column.of(as_numbers(what, np.asarray(series.array)))
+    if hasattr(dtype, "pyarrow_dtype"):
+        return _arrow_column(series.array.__arrow_array__(), what)
+    kind = getattr(dtype, "numpy_dtype", None)  # of a masked array; others are categories, texts, times
+    if not isinstance(kind, np.dtype) or kind.kind not in "biuf":
+        raise InputError(f"{what} has dtype {dtype}, which is not a real number: encode it as numbers first")
+    missing = np.asarray(series.isna())
+    if missing.any():
+        raise _missing(what, int(missing.argmax()))
+    return Column.of(as_numbers(what, series.array.to_numpy(dtype=kind, copy=False)))
+
+
+def _missing(what: str, row: int) -> ValueError:
+    return ValueError(f"{what} has a missing value (null, NaN) in row {row}: drop or impute it")
+
+
+def _pyarrow() -> Any:
+    try:
+        return import_module("pyarrow")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("Arrow frames are read through pyarrow: pip install 'fastlogit[arrow]'") from error
+
+
+def arrow_columns(X: Any, name: str) -> list[Column]:
+    """Return where the columns of an Arrow table, or of what gives one, lie; errors as in `pandas_columns`."""
+    pa = _pyarrow()
+    try:
+        table = pa.table(X)
+    except (pa.ArrowInvalid, TypeError) as error:
+        raise ValueError(f"{name} is a {type(X).__name__} and no table of columns: {error}") from error
+    return _read(_arrow_column, table.columns, table.column_names, name)
+
+
+def _arrow_column(column: Any, what: str) -> Column:
+    """Return where an Arrow array, or chunked array, of numbers or booleans lies."""
+    pa = _pyarrow()
+    kind, chunks = column.type, getattr(column, "chunks", [column])
+    bits = pa.types.is_boolean(kind)
+    if not (bits or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise InputError(f"{what} has type {kind}, which is not a real number: encode or cast it first")
+    first = 0
+    for chunk in chunks:
+        if chunk.null_count:
+            raise _missing(what, first + int(np.asarray(chunk.is_null()).argmax()))
+        first += len(chunk)
+    dtype = None if bits else np.dtype(kind.to_pandas_dtype())
+    width = 1 if dtype is None else dtype.itemsize
+    pieces = [
+        (chunk.buffers()[1].address * (8 if bits else 1) + chunk.offset * width, len(chunk))
+        for chunk in chunks
+        if len(chunk)
+    ]
+    return Column("bits" if dtype is None else dtype.str[1:], width, pieces, column)

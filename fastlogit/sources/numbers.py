@@ -1,0 +1,93 @@
+"""Arrays of real numbers from whatever holds some, and how messages call their places."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogit.exceptions import InputError
+
+
+def named(column: int, names: Sequence[str] | None) -> str:
+    """Return how messages call a column: its number, and its name where there is one."""
+    return str(column) if names is None else f"{column} ({names[column]!r})"
+
+
+def not_finite(value: float, row: int, column: int, names: Sequence[str] | None) -> ValueError:
+    """Return the error of an element of X that is NaN or infinite."""
+    what = "NaN" if np.isnan(value) else "infinity"
+    return ValueError(
+        f"Input X contains {what}. It is in row {row}, column {named(column, names)}: drop or impute it, fastlogit "
+        "needs finite values"
+    )
+
+
+def first_of(condition: NDArray[np.bool_]) -> int:
+    """Return the first place that is true."""
+    return int(np.flatnonzero(condition)[0])
+
+
+def computing_dtype(stored: np.dtype[Any]) -> np.dtype[Any]:
+    """Return what margins of such an X are computed in: float32 where that holds every stored value exactly."""
+    return np.dtype(np.float32 if np.can_cast(stored, np.float32) else np.float64)
+
+
+def check_is_data(name: str, values: Any) -> None:
+    """Raise InputError where ``values`` are a query that has not run, or a dict: neither is an array."""
+    if hasattr(type(values), "shape"):
+        return
+    if hasattr(type(values), "collect_schema"):
+        raise InputError(f"{name} is a {type(values).__name__}, which has no rows yet: {name}.collect() has them")
+    if isinstance(values, Mapping):
+        raise InputError(f"{name} is a {type(values).__name__}, not an array: pandas.DataFrame({name}) is one")
+
+
+def check_not_masked(name: str, values: Any) -> None:
+    """Raise ValueError where elements of a masked array are masked: what lies under the mask would be read."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        row = int(np.argwhere(np.ma.getmaskarray(values))[0][0])
+        raise ValueError(f"{name} has a masked element in row {row}: drop or impute it")
+
+
+def as_numbers(name: str, values: Any) -> NDArray[Any]:
+    """Return ``values`` as an array of real numbers, booleans as bytes.
+
+    Raises
+    ------
+    InputError, TypeError, ValueError
+        If they are not numbers, lie where NumPy cannot read them, or are complex or ragged.
+    """
+    array = _as_array(name, values)
+    kind = array.dtype.kind
+    if kind == "c":
+        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}; take the real part")
+    if kind == "b":
+        return array.view(np.uint8)
+    if kind == "O":
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{name} has dtype object, and not all of it are numbers: {error}") from error
+    if kind not in "iuf":
+        raise InputError(f"{name} has dtype {array.dtype}, which is not a real number: encode it as numbers first")
+    return array if kind != "f" or array.dtype.itemsize <= 8 else array.astype(np.float64)
+
+
+def _as_array(name: str, values: Any) -> NDArray[Any]:
+    """Return ``values`` as an array; of tensors their own memory."""
+    if isinstance(values, np.ndarray):
+        check_not_masked(name, values)
+        return values
+    if not hasattr(values, "__dlpack__") or hasattr(type(values), "__arrow_c_array__"):  # Arrow's has no nulls, no bits
+        try:
+            return np.asarray(values)
+        except ValueError as error:
+            raise ValueError(f"{name} is no array of equal rows: {error}") from error
+    try:
+        return np.from_dlpack(values)
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise TypeError(
+            f"{name} is a {type(values).__name__} that NumPy cannot read in place ({error}): move it to the CPU, "
+            "detach it, and make it float32 or float64"
+        ) from error

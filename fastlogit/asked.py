@@ -1,20 +1,26 @@
-"""Rows that a fitted model is asked about."""
+"""Rows that a fitted model is asked about, and what it says of them."""
 
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import issparse
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix, issparse
+from scipy.special import log_expit, log_softmax
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastlogit.kernels.jit import threads
+from fastlogit.kernels.jit import max_threads, threads
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.storage import margins_at
+from fastlogit.labels import is_soft
 from fastlogit.prediction import decision_function, parts, predict_proba
 from fastlogit.sources.frames import names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.numbers import not_finite
-from fastlogit.sources.targets import as_offset
+from fastlogit.sources.targets import as_labels, as_offset, as_soft
+
+_BLOCK = 1 << 18
 
 
 def dense(coef: Any) -> NDArray[np.float64]:
@@ -34,7 +40,9 @@ class AskedRows:
                 f"X has {self.storage.shape[1]} features, but {type(model).__name__} is expecting "
                 f"{model.n_features_in_} features as input"
             )
-        self._X, self._n_threads, self._n_classes = X, model.n_threads, len(model.classes_)
+        self._X, self._n_classes = X, len(model.classes_)
+        # a model may come from a machine of more cores
+        self._n_threads = None if model.n_threads is None else min(model.n_threads, max_threads())
         coef = dense(model.coef_).T
         center = getattr(model, "_center", np.zeros(len(coef))).astype(self._dtype).astype(np.float64)
         self._at = np.vstack([coef, model.intercept_ + margins_at(center, coef)]), center, self._dtype
@@ -68,3 +76,92 @@ class AskedRows:
             if found is not None:
                 row, column, value = found
                 raise not_finite(value, int(some[row]), column, names_of(self._X))
+
+
+class Predictions:
+    """What a fitted model says of rows, by ``coef_``, ``intercept_`` and ``classes_``."""
+
+    coef_: Any
+    intercept_: NDArray[np.float64]
+    classes_: NDArray[Any]
+
+    def decision_function(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the margins ``X @ coef_.T + intercept_ + offset``: (n_samples,) for two classes, else (n, n_classes).
+
+        Computed in float32 where X is float32 or narrower, else in float64. Raises ValueError where X has NaN or
+        infinity. ``offset`` is added: (n_samples,) for two classes, (n_samples, n_classes) for more.
+        """
+        rows = AskedRows(self, X, offset)
+        Z = rows.margins()
+        return Z[:, 0] if Z.shape[1] == 1 else Z
+
+    def predict(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the likeliest class of each row (n_samples,); parameters as in `decision_function`."""
+        rows = AskedRows(self, X, offset)
+        n = rows.storage.shape[0]
+        codes = np.empty(n, np.min_scalar_type(len(self.classes_)))
+        for first in range(0, n, _BLOCK):
+            last = min(first + _BLOCK, n)
+            Z = rows.margins((first, last))
+            codes[first:last] = Z[:, 0] > 0.0 if Z.shape[1] == 1 else Z.argmax(axis=1)
+        return np.asarray(self.classes_[codes])
+
+    def predict_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the classes' probabilities (n_samples, n_classes); parameters as in `decision_function`."""
+        return AskedRows(self, X, offset).probabilities()
+
+    def predict_log_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the logarithms of the probabilities, finite where those themselves would be 0.
+
+        Parameters as in `decision_function`.
+        """
+        Z = AskedRows(self, X, offset).margins()
+        if Z.shape[1] == 1:
+            return np.asarray(log_expit(np.concatenate([-Z, Z], axis=1)))
+        return np.asarray(log_softmax(Z, axis=1))
+
+    def score(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, offset: ArrayLike | None = None
+    ) -> float:
+        """Return the share of rows, by weight, whose label is the likeliest class.
+
+        Of probabilities (n_samples, n_classes) the label is the class that they hold likeliest.
+        """
+        predicted, y = self.predict(X, offset=offset), as_labels("y", y)
+        if is_soft(y):
+            P = as_soft(y, len(predicted))
+            if P.shape[1] != len(self.classes_):
+                raise ValueError(f"y has shape {P.shape}, but the model has {len(self.classes_)} classes")
+            y = self.classes_[P.argmax(axis=1)]
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def sparsify(self) -> Self:
+        """Keep ``coef_`` as a SciPy CSR matrix from now on, which is smaller where most of it is 0; return self."""
+        check_is_fitted(self)
+        self.coef_ = csr_matrix(self.coef_)
+        return self
+
+    def densify(self) -> Self:
+        """Keep ``coef_`` as an array again; return self."""
+        check_is_fitted(self)
+        self.coef_ = dense(self.coef_)
+        return self
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted scikit-learn estimator that predicts the same, for whatever reads those (ONNX, PMML, SHAP).
+
+        Its parameters are those that both have; an offset is not part of it.
+        """
+        import sklearn.linear_model
+
+        check_is_fitted(self)
+        shared = ("C", "fit_intercept", "class_weight", "tol", "max_iter", "warm_start")
+        twin = sklearn.linear_model.LogisticRegression(**{name: getattr(self, name) for name in shared})
+        for name in ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(twin, name, copy(getattr(self, name)))
+        return twin
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell whether there are coefficients."""
+        return hasattr(self, "coef_")

@@ -2,47 +2,47 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import sklearn.exceptions
-import sklearn.linear_model
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_matrix
-from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import accuracy_score
-from sklearn.utils import compute_class_weight
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import validate_data
 
-from fastlogit.asked import AskedRows, dense
+from fastlogit import exceptions
+from fastlogit.asked import Predictions, dense
 from fastlogit.callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from fastlogit.exceptions import ConvergenceWarning, SeparationWarning, warn
 from fastlogit.fit import complaint_of, minimise
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
-from fastlogit.labels import encoded, is_soft
+from fastlogit.labels import encoded, factors_of, is_soft
+from fastlogit.parameters import FLAGS, NAMES, RANGES, seed_of
 from fastlogit.progress import shown
 from fastlogit.solvers.solution import Row
 from fastlogit.sources.frames import names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
+from fastlogit.sources.numbers import as_numbers
 from fastlogit.sources.protocol import n_margins
-from fastlogit.sources.targets import as_offset, as_soft, as_weight, check_classes, source_of, targets_of
+from fastlogit.sources.targets import as_labels, as_offset, as_soft, as_weight, check_classes, source_of, targets_of
 
 
-class _ConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
-    """fastlogit's warning, that scikit-learn's filters know too."""
+class ConvergenceWarning(exceptions.ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
+    """fastlogit's warning, that scikit-learn's filters know too. Its name is what people see."""
 
 
-class _SeparationWarning(SeparationWarning, sklearn.exceptions.ConvergenceWarning):
-    """fastlogit's warning, that scikit-learn's filters know too."""
+class SeparationWarning(exceptions.SeparationWarning, ConvergenceWarning):
+    """fastlogit's warning, that scikit-learn's filters know too. Its name is what people see."""
 
 
-_WARNINGS = {ConvergenceWarning: _ConvergenceWarning, SeparationWarning: _SeparationWarning}
-_BLOCK = 1 << 18
+_WARNINGS = {
+    exceptions.ConvergenceWarning: ConvergenceWarning,
+    exceptions.SeparationWarning: SeparationWarning,
+}
 
 
-class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, BaseEstimator):
     """Logistic regression for two classes, softmax for more, to a certified optimum.
 
     Minimises ``sum_i s_i loss_i + (1 / C) (1/2 ||w||^2)``, intercepts unpenalised: scikit-learn's objective divided by
@@ -66,15 +66,15 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     max_iter : int
         Steps at most.
     warm_start : bool
-        Begin at the last fit's coefficients.
+        Begin at the last fit's coefficients, where the classes and the number of features are the same.
     n_threads : int, optional
         Threads of the kernels, for fitting and predicting; by default all, but one for a short fit.
     memory_limit : int, optional
         Bytes that a fit may hold beside X. It takes the solver and sample that fit, or raises MemoryError.
     time_limit : float, optional
         Seconds, after which the best point so far is taken.
-    random_state : int
-        Seeds the sample that the solver starts on.
+    random_state : int, RandomState or None
+        Seeds the sample that the solver starts on; None draws a seed from NumPy's global state.
     verbose : bool
         Show a bar with reads of X, objective, gap and remaining time (extra ``cli``). What it shows is always logged to
         ``logging.getLogger("fastlogit")``.
@@ -114,7 +114,17 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     X is read where it lies and is not copied: see `fastlogit.sources.intake.as_storage`.
     """
 
-    coef_: Any
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **{
+            name: [Interval(each.kind, each.low, None, closed=each.closed), *([None] if each.optional else [])]
+            for name, each in RANGES.items()
+        },
+        **{name: ["boolean"] for name in (*FLAGS, "warm_start")},
+        "class_weight": [Mapping, StrOptions({"balanced"}), None],
+        "solver": [StrOptions(set(NAMES))],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
 
     def __init__(
         self,
@@ -130,7 +140,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         n_threads: int | None = None,
         memory_limit: int | None = None,
         time_limit: float | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         verbose: bool = False,
     ) -> None:
         self.C = C
@@ -166,9 +176,9 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             The rows, read where they lie.
         y : array_like (n_samples,) or (n_samples, n_classes)
             Labels of any kind, or the classes' probabilities in each row.
-        sample_weight : array_like (n_samples,), optional
-            Not negative: 0 leaves a row out, 2 is a row twice.
-        offset : array_like (n_samples,) or (n_samples, n_classes), optional
+        sample_weight : array_like (n_samples,) or float, optional
+            Not negative: 0 leaves a row out, 2 is a row twice; one number is the weight of every row.
+        offset : array_like (n_samples,) for two classes, (n_samples, n_classes) for more, optional
             Added to the margins.
         coef_init, intercept_init : array_like, optional
             Where to begin, of the shapes of ``coef_`` and ``intercept_``.
@@ -187,11 +197,12 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         fastlogit.ConvergenceWarning, fastlogit.SeparationWarning
             As `fastlogit.solve`; both are scikit-learn's ``ConvergenceWarning`` too.
         """
+        self._validate_params()
         storage = as_storage(X)
         fitted = copy(self)  # `self` changes at once, and only where all went well
         fitted.__dict__.pop("feature_names_in_", None)
         validate_data(fitted, X, y, skip_check_array=True)
-        source, classes = self._source(*storage, names_of(X), y, sample_weight, offset)
+        source, classes = self._source(*storage, names_of(X), as_labels("y", y), sample_weight, offset)
         task = FitTask(self, X, y, sample_weight, n_features_in_=fitted.n_features_in_)
         with shown(self.verbose, self.tol) as show:
 
@@ -210,7 +221,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 time_limit=self.time_limit,
                 n_threads=self.n_threads,
                 memory_limit=self.memory_limit,
-                random_state=self.random_state,
+                random_state=seed_of(self.random_state),
                 start=self._start(classes, source.n_features, coef_init, intercept_init),
                 callback=callback,
             )
@@ -237,7 +248,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self.__dict__.pop("feature_names_in_", None)
         complaint = complaint_of(solution, objective)
         if complaint is not None:
-            warn(complaint[0], _WARNINGS[complaint[1]])
+            exceptions.warn(complaint[0], _WARNINGS[complaint[1]])
         return self
 
     def _source(
@@ -252,140 +263,44 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             classes, codes = encoded(y, n_samples)
         loss: Loss = Logistic() if len(classes) == 2 else Softmax(len(classes))
         weight = as_weight(sample_weight, n_samples)
-        factors = None if self.class_weight is None else self._class_factors(codes, classes, weight)
+        factors = None if self.class_weight is None else factors_of(self.class_weight, codes, classes, weight)
         targets = targets_of(codes, loss, weight, factors, as_offset(offset, n_samples, n_margins(len(classes))))
         check_classes(targets)
         return source_of(storage)(storage, targets, loss, dtype, feature_names=names), classes
-
-    def _class_factors(
-        self, codes: NDArray[Any], classes: NDArray[Any], sample_weight: NDArray[Any]
-    ) -> NDArray[np.float64]:
-        if codes.ndim == 2:
-            return np.empty(0)  # `targets_of` refuses class weights of probabilities
-        if self.class_weight == "balanced":
-            totals = np.zeros(len(classes))
-            for first in range(0, len(codes), _BLOCK):
-                rows = slice(first, first + _BLOCK)
-                weight = sample_weight[rows] if sample_weight.size else None
-                totals += np.bincount(codes[rows], weight, len(classes))
-            present = np.where(totals > 0.0, totals, np.inf)
-            return np.asarray(totals.sum() / (len(classes) * present))
-        if isinstance(self.class_weight, Mapping):
-            return np.asarray(compute_class_weight(dict(self.class_weight), classes=classes, y=classes))
-        raise ValueError(f"class_weight={self.class_weight!r}, but a dict, 'balanced' or None is needed")
 
     def _start(
         self, classes: NDArray[Any], n_features: int, coef_init: Any, intercept_init: Any
     ) -> NDArray[np.float64] | None:
         """Return where to begin, of the shape of W; None for the solver's own choice."""
         K = n_margins(len(classes))
+        shapes = {"coef_init": (K, n_features), "intercept_init": (K,)}
         if coef_init is None and intercept_init is None:
-            if not (self.warm_start and hasattr(self, "coef_")):
+            if not (self.warm_start and hasattr(self, "coef_") and np.array_equal(self.classes_, classes)):
                 return None
-            coef, intercept = dense(self.coef_), self.intercept_
-            if coef.shape != (K, n_features):
-                raise ValueError(
-                    f"warm_start: the last fit's coef_ has shape {coef.shape}, but ({K}, {n_features}) is needed; "
-                    "set warm_start=False or fit a new estimator"
-                )
-        else:
-            coef = np.zeros((K, n_features)) if coef_init is None else np.asarray(coef_init, np.float64)
-            intercept = np.zeros(K) if intercept_init is None else np.asarray(intercept_init, np.float64)
-        if coef.shape == (n_features,) and K == 1:
-            coef = coef[None, :]
-        for name, array, shape in (
-            ("coef_init", coef, (K, n_features)),
-            ("intercept_init", np.atleast_1d(intercept), (K,)),
-        ):
-            if array.shape != shape:
-                raise ValueError(f"{name} has shape {array.shape}, but {shape} is needed")
+            coef, intercept = dense(self.coef_), np.atleast_1d(self.intercept_)
+            if coef.shape != shapes["coef_init"] or not np.isfinite(coef).all():
+                return None
+            return np.vstack([coef.T, intercept if self.fit_intercept else np.zeros(K)])
+        given = {"coef_init": coef_init, "intercept_init": intercept_init}
+        for name, values in given.items():
+            array = np.zeros(shapes[name]) if values is None else as_numbers(name, values).astype(np.float64)
+            if K == 1 and array.shape == shapes[name][1:]:
+                array = array[None]
+            if array.shape != shapes[name]:
+                raise ValueError(f"{name} has shape {array.shape}, but {shapes[name]} is needed")
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} has NaN or infinity")
+            given[name] = array
+        coef, intercept = given.values()
         if not self.fit_intercept and np.any(intercept):
             raise ValueError("intercept_init is not 0, but fit_intercept=False holds intercepts at 0")
-        return np.vstack([coef.T, np.atleast_1d(intercept)])
-
-    def decision_function(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the margins ``X @ coef_.T + intercept_ + offset``: (n_samples,) for two classes, else (n, n_classes).
-
-        Computed in float32 where X is float32 or narrower, else in float64. Raises ValueError where X has NaN or
-        infinity. ``offset`` (n_samples,) or (n_samples, n_classes) is added.
-        """
-        rows = AskedRows(self, X, offset)
-        Z = rows.margins()
-        return Z[:, 0] if Z.shape[1] == 1 else Z
-
-    def predict(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the likeliest class of each row (n_samples,); parameters as in `decision_function`."""
-        rows = AskedRows(self, X, offset)
-        n = rows.storage.shape[0]
-        codes = np.empty(n, np.min_scalar_type(len(self.classes_)))
-        for first in range(0, n, _BLOCK):
-            last = min(first + _BLOCK, n)
-            Z = rows.margins((first, last))
-            codes[first:last] = Z[:, 0] > 0.0 if Z.shape[1] == 1 else Z.argmax(axis=1)
-        return np.asarray(self.classes_[codes])
-
-    def predict_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the classes' probabilities (n_samples, n_classes); parameters as in `decision_function`."""
-        return AskedRows(self, X, offset).probabilities()
-
-    def predict_log_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the logarithms of the probabilities, finite where those themselves would be 0.
-
-        Parameters as in `decision_function`.
-        """
-        Z = AskedRows(self, X, offset).margins()
-        if Z.shape[1] == 1:
-            return np.asarray(log_expit(np.concatenate([-Z, Z], axis=1)))
-        return np.asarray(log_softmax(Z, axis=1))
-
-    def score(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, offset: ArrayLike | None = None
-    ) -> float:
-        """Return the share of rows, by weight, whose label is the likeliest class."""
-        return float(accuracy_score(y, self.predict(X, offset=offset), sample_weight=sample_weight))
-
-    def sparsify(self) -> Self:
-        """Keep ``coef_`` as a SciPy CSR matrix from now on, which is smaller where most of it is 0; return self."""
-        check_is_fitted(self)
-        self.coef_ = csr_matrix(self.coef_)
-        return self
-
-    def densify(self) -> Self:
-        """Keep ``coef_`` as an array again; return self."""
-        check_is_fitted(self)
-        self.coef_ = dense(self.coef_)
-        return self
-
-    def to_sklearn(self) -> Any:
-        """Return a fitted scikit-learn estimator that predicts the same, for whatever reads those (ONNX, PMML, SHAP).
-
-        Its parameters are those that both have; an offset is not part of it.
-        """
-        check_is_fitted(self)
-        twin = sklearn.linear_model.LogisticRegression(
-            C=self.C,
-            fit_intercept=self.fit_intercept,
-            class_weight=self.class_weight,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            warm_start=self.warm_start,
-        )
-        for name in ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(twin, name, copy(getattr(self, name)))
-        return twin
+        return np.vstack([coef.T, intercept])
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that sparse rows are read too."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Tell whether there are coefficients."""
-        return hasattr(self, "coef_")
 
 
 _HISTORY = ("n_passes", "objective", "grad_norm", "gap", "gap_kind", "seconds")

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastlogit.exceptions import ConvergenceWarning, SeparationWarning, warn
 from fastlogit.kernels.jit import threads
 from fastlogit.objective import Objective
+from fastlogit.parameters import check, seed_of
 from fastlogit.plan import is_short, plan
 from fastlogit.scaling import Scaling
 from fastlogit.solvers import SOLVERS
@@ -43,7 +44,7 @@ def solve(
     max_iter: int = 200,
     time_limit: float | None = None,
     n_threads: int | None = None,
-    random_state: int = 0,
+    random_state: int | np.random.RandomState | None = 0,
     callback: Callable[[Row], Any] | None = None,
 ) -> Solution:
     """Minimise ``sum_i s_i loss_i + (1 / C) (1/2 ||w||^2)`` to a relative gap of ``tol``.
@@ -59,11 +60,11 @@ def solve(
         Class codes 0, 1, ..., or probabilities.
     C : float
         Inverse strength of the penalty, infinity for none.
-    sample_weight : array_like (n_samples,), optional
-        Row weights, not negative.
+    sample_weight : array_like (n_samples,) or float, optional
+        Row weights, not negative; one number is that of every row.
     class_weight : array_like (n_classes,), optional
         Multiplies the weights of each class.
-    offset : array_like (n_samples,) or (n_samples, K), optional
+    offset : array_like (n_samples,) for two classes, (n_samples, n_classes) for more, optional
         Added to the margins.
     fit_intercept : bool
         Whether there are intercepts.
@@ -79,8 +80,8 @@ def solve(
         Seconds; the best point so far is returned.
     n_threads : int, optional
         Threads of the kernels; by default all, but one where there is little to do.
-    random_state : int
-        Seeds the sample's hash.
+    random_state : int, RandomState or None
+        Seeds the sample's hash; None draws a seed from NumPy's global state.
     callback : callable, optional
         Called with a `fastlogit.solvers.solution.Row` after each iteration; returning True stops.
 
@@ -104,6 +105,18 @@ def solve(
         If there is no finite optimum; it names the columns along which the coefficients grow. Separation but for rows
         on the boundary is looked for by "newton" alone.
     """
+    check(
+        "solve",
+        C=C,
+        fit_intercept=fit_intercept,
+        standardize=standardize,
+        solver=solver,
+        tol=tol,
+        max_iter=max_iter,
+        time_limit=time_limit,
+        n_threads=n_threads,
+    )
+    seed = seed_of(random_state)
     source = memory_source(X, y, sample_weight, class_weight, offset)
     check_classes(source.targets)
     solution, objective = minimise(
@@ -116,7 +129,7 @@ def solve(
         max_iter=max_iter,
         time_limit=time_limit,
         n_threads=n_threads,
-        random_state=random_state,
+        random_state=seed,
         callback=None if callback is None else lambda row, _: callback(row),
     )
     complaint = complaint_of(solution, objective)
@@ -141,7 +154,7 @@ def minimise(
     start: NDArray[np.float64] | None = None,
     callback: Progress | None = None,
 ) -> tuple[Solution, Objective]:
-    """Minimise over a source as `solve` says, and return the objective too; no warnings.
+    """Minimise over a source as `solve` says, and return the objective too; no warnings. Callers check parameters.
 
     Parameters
     ----------
@@ -157,14 +170,6 @@ def minimise(
     MemoryError, ValueError
         Naming the argument, what it has, and what is needed.
     """
-    if not tol > 0.0:
-        raise ValueError(f"tol={tol}, but a positive number is needed")
-    if max_iter < 0:
-        raise ValueError(f"max_iter={max_iter}, but at least 0 is needed")
-    if solver not in ("auto", *SOLVERS):
-        raise ValueError(f"solver={solver!r}, but one of {', '.join(map(repr, ('auto', *SOLVERS)))} is needed")
-    if not C > 0.0:
-        raise ValueError(f"C={C}, but a positive number is needed (infinity for no penalty)")
     how = plan(source, solver, C, memory_limit)
     if n_threads is None and is_short(source):
         n_threads = 1

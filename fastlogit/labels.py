@@ -4,7 +4,7 @@ Nothing of their length but the codes is made.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastlogit.exceptions import warn
+from fastlogit.exceptions import InputError, warn
 from fastlogit.kernels.jit import read_only
+from fastlogit.sources.numbers import as_numbers, first_of
 
 _BLOCK = 1 << 20
 # Whole numbers that lie closer together are counted in a table; others are sorted.
 _TABLE = 1 << 20
+# An error shows so many labels at most.
+_SHOWN = 10
 
 
 def _shape(y: Any) -> tuple[int, ...]:
@@ -55,7 +58,8 @@ def encoded(y: Any, n_samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
                          f"numbers of samples: [{n_samples}, {labels.n}]")  # fmt: skip
     classes = labels.classes()
     if len(classes) < 2:
-        raise ValueError(f"y has one class only ({classes[0]!r}): at least two classes are needed")
+        label = classes[0] if classes.dtype.kind in "mM" else classes.tolist()[0]  # 0.0, not np.float64(0.0)
+        raise ValueError(f"y has one class only ({label!r}): at least two classes are needed")
     return classes, labels.codes(classes)
 
 
@@ -97,8 +101,12 @@ class _Labels:
         if self._categories is None:
             return found
         if found[0] < 0:
-            raise ValueError("Input y contains NaN: a category is missing")
+            raise self._missing_category()
         return _sorted(self._categories[found])
+
+    def _missing_category(self) -> ValueError:
+        row = next(part.start + first_of(block < 0) for part, block in self._blocks() if (block < 0).any())
+        return ValueError(f"Input y contains NaN, in row {row}: a category is missing")
 
     def codes(self, classes: NDArray[Any]) -> NDArray[Any]:
         """Return each row's place among ``classes``."""
@@ -113,6 +121,41 @@ class _Labels:
         for part, block in self._blocks():
             codes[part] = _places(block, classes) if self._categories is None else places[block]
         return read_only(codes)
+
+
+def factors_of(
+    class_weight: Mapping[Any, float] | str, codes: NDArray[Any], classes: NDArray[Any], sample_weight: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return the weight of each class, from a dict by label or "balanced".
+
+    Raises
+    ------
+    ValueError
+        If a key is no label; one that has none is for a fold without that class, and only where all others have keys.
+    """
+    if codes.ndim == 2:
+        return np.empty(0)  # `targets_of` refuses class weights of probabilities
+    if isinstance(class_weight, str):
+        totals = np.zeros(len(classes))
+        for first in range(0, len(codes), _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            weight = sample_weight[rows] if sample_weight.size else None
+            totals += np.bincount(codes[rows], weight, len(classes))
+        present = np.where(totals > 0.0, totals, np.inf)
+        return np.asarray(totals.sum() / (len(classes) * present))
+    labels = list(classes)
+    known = set(labels)
+    strays = [key for key in class_weight if key not in known]
+    if strays and any(label not in class_weight for label in labels):
+        raise ValueError(
+            f"class_weight has keys that are no labels, {_few(strays)}: the labels of y are {_few(classes.tolist())}"
+        )
+    return as_numbers("class_weight", [class_weight.get(label, 1.0) for label in labels]).astype(np.float64)
+
+
+def _few(values: list[Any]) -> str:
+    more = ", ..." if len(values) > _SHOWN else ""
+    return ", ".join(map(repr, values[:_SHOWN])) + more
 
 
 def _above(whole: NDArray[Any], low: int) -> NDArray[Any]:
@@ -131,13 +174,14 @@ def _distinct(block: NDArray[Any], first: int) -> NDArray[Any]:
             seen = np.zeros(high - low + 1, np.bool_)
             seen[_above(block, low)] = True
             return np.asarray(np.flatnonzero(seen).astype(block.dtype) + block.dtype.type(low))
-    if kind in "fO":
-        missing = np.isfinite(block) if kind == "f" else (block == block) & (block != np.array(None))
-        missing = ~np.asarray(missing, np.bool_)
+    if kind in "fmM":
+        missing = ~np.isfinite(block)  # no time is one that is not finite
         if missing.any():
-            row = int(missing.argmax())
-            what = "infinity" if kind == "f" and np.isinf(block[row]) else "NaN"
-            raise ValueError(f"Input y contains {what}, in row {first + row}: a label is needed")
+            row = first_of(missing)
+            raise _missing("infinity" if kind == "f" and np.isinf(block[row]) else "NaN", first + row)
+    if kind == "S":
+        raise _bytes()
+    labels = _sorted(block, first)
     if kind in "fOUSV":
         with warnings.catch_warnings():
             if first:  # what scikit-learn finds odd in few labels, it would find odd in each last block
@@ -146,17 +190,51 @@ def _distinct(block: NDArray[Any], first: int) -> NDArray[Any]:
                 check_classification_targets(block)
             except TypeError as error:
                 raise _mixed(error) from error
-    return _sorted(block)
+            except ValueError as error:
+                if kind != "f" or block.min() < 0.0 or block.max() > 1.0:
+                    raise
+                raise ValueError(
+                    f"{error} Shares, or probabilities of class 1, are given as a matrix (n_samples, n_classes): "
+                    "np.column_stack([1 - y, y])"
+                ) from error
+    return labels
 
 
-def _sorted(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return distinct labels in order; texts by hashing, with nothing of a block's length sorted."""
-    if labels.dtype.kind not in "OUS":
+def _missing(what: str, row: int) -> ValueError:
+    return ValueError(f"Input y contains {what}, in row {row}: a label is needed")
+
+
+def _bytes() -> InputError:
+    return InputError("y has labels of bytes, which are not supported: decode them, [label.decode() for label in y]")
+
+
+def _sorted(labels: NDArray[Any], first: int = 0) -> NDArray[Any]:
+    """Return distinct labels in order; texts by hashing, with nothing of a block's length sorted.
+
+    ``first`` is the number of the first row, for messages.
+    """
+    if labels.dtype.kind not in "OUT":
         return np.unique(labels)
     try:
-        return np.array(sorted(set(labels.tolist())), labels.dtype)
+        distinct = set(labels.tolist())
+    except TypeError as error:  # lists, dicts, arrays
+        raise InputError(f"y must be 1-D, a label for each row: {error}") from error
+    for value in distinct:
+        if _is_missing(value):
+            raise _missing("NaN", first + next(i for i, label in enumerate(labels.tolist()) if _is_missing(label)))
+        if isinstance(value, bytes):
+            raise _bytes()
+        if isinstance(value, tuple):
+            raise InputError(f"y must be 1-D, a label for each row, but it has tuples: {value!r}")
+    try:
+        return np.array(sorted(distinct), labels.dtype)
     except TypeError as error:
         raise _mixed(error) from error
+
+
+def _is_missing(label: Any) -> bool:
+    """Tell whether a label is None, NaN or NaT, or pandas' NA, which compared to itself is neither true nor false."""
+    return label is None or type(label).__name__ == "NAType" or label != label
 
 
 def _mixed(error: TypeError) -> ValueError:
@@ -165,7 +243,7 @@ def _mixed(error: TypeError) -> ValueError:
 
 def _places(block: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
     """Return where each label of a block stands among the classes."""
-    if block.dtype.kind in "OUS":
+    if block.dtype.kind in "OUT":
         place = {value: code for code, value in enumerate(classes.tolist())}
         return np.fromiter(map(place.__getitem__, block.tolist()), np.int64, len(block))
     if block.dtype.kind in "iu":

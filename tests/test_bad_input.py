@@ -3,7 +3,11 @@
 import re
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
+import scipy.sparse
 
 import fastlogit as fl
 from fastlogit.sources.intake import as_storage
@@ -47,6 +51,7 @@ CASES = {
         ValueError,
         "contains infinity. It is in row 7, column 2",
     ),
+    "masked": (np.ma.array(X, mask=X == X[7, 2]), Y, ValueError, "X has a masked element in row 7"),
     "squares overflow": (with_value(1e200, 7, 2), Y, ValueError, "X has values in column 2 whose squares overflow"),
 }
 
@@ -94,9 +99,25 @@ def test_vectors_must_fit_the_model():
         (dict(sample_weight=np.zeros(20)), "sample_weight is zero in every row"),
         (dict(sample_weight=-np.ones(20)), r"sample_weight has -1.0 in row 0"),
         (dict(sample_weight=np.full(20, np.nan)), "sample_weight has NaN in row 0"),
-        (dict(sample_weight=np.ones((20, 1))), "sample_weight has 2 dimensions"),
+        (
+            dict(sample_weight=np.ones((20, 1))),
+            r"sample_weight has 2 dimensions .*: np.ravel\(sample_weight\) has it",
+        ),
+        (dict(sample_weight=np.ones((20, 2))), r"sample_weight has 2 dimensions \(20, 2\), but \(20,\) is needed$"),
+        (dict(sample_weight=["a"] * 20), "sample_weight has dtype <U1, which is not a real number"),
+        (dict(sample_weight=pa.array([1.0, None] * 10)), "sample_weight has NaN in row 1"),
+        (dict(sample_weight=np.ma.array(np.ones(20), mask=np.arange(20) == 3)), "sample_weight has a masked element"),
+        (dict(sample_weight=0.0), "sample_weight is zero in every row"),
+        (dict(sample_weight=np.nan), "sample_weight has NaN in row 0"),
+        (dict(sample_weight=np.full(20, 1e300)), r"sample_weight sums to 2e\+301, but 1e\+100 at most is needed"),
+        (dict(sample_weight=np.full(20, 1e308)), "sample_weight sums to inf, .*multiply C by it"),
+        (dict(sample_weight=1e80, class_weight=[1e30, 1.0]), "sample_weight times class_weight sums to"),
+        (dict(class_weight=[1e200, 1.0]), r"class_weight sums to 2e\+201"),
+        (dict(class_weight="balanced"), "class_weight is 'balanced', but an array .2,. is needed"),
+        (dict(class_weight={0: 1.0, 1: 2.0}), r"class_weight is \{0: 1.0, 1: 2.0\}, but an array"),
+        (dict(class_weight=["a", "b"]), "class_weight has dtype <U1"),
         (dict(offset=np.full(20, np.inf)), "offset has infinity in row 0"),
-        (dict(offset=np.ones((20, 2))), r"offset has shape \(20, 2\), but \(20, 1\) is needed"),
+        (dict(offset=np.ones((20, 2))), r"offset has shape \(20, 2\), but \(20,\) is needed for two classes"),
         (dict(class_weight=[1.0]), r"class_weight has shape \(1,\), but \(2,\) is needed"),
         (dict(class_weight=[1.0, -1.0]), "class_weight is"),
     ],
@@ -115,6 +136,125 @@ def test_soft_labels():
         memory_source(X, good, class_weight=[1, 2])
     with pytest.raises(ValueError, match="y has NaN in row 3"):
         memory_source(X, np.where(np.arange(20)[:, None] == 3, np.nan, good))
+
+
+def test_an_offset_has_a_column_for_each_margin():
+    three = np.arange(20) % 3
+    for labels, good, bad in (
+        (Y.astype(int), [(20,), (20, 1)], [(20, 2), (20, 3), (1, 20), (19,)]),
+        (three, [(20, 3)], [(20,), (20, 1), (20, 2), (3, 20)]),
+    ):
+        want = memory_source(X, labels, offset=np.ones(good[0])).targets.offset
+        for shape in good:
+            np.testing.assert_array_equal(memory_source(X, labels, offset=np.ones(shape)).targets.offset, want)
+        for shape in bad:
+            with pytest.raises(ValueError, match=re.escape(f"offset has shape {shape}, but (20")):
+                memory_source(X, labels, offset=np.ones(shape))
+
+
+@pytest.mark.parametrize("weight", [1e-100, 1e97, np.geomspace(1e-60, 1e90, 20)], ids=["small", "large", "both"])
+def test_weights_of_any_size_that_is_let_in(weight):
+    rng = np.random.default_rng(0)
+    rows, labels = np.repeat(X, 20, axis=0), rng.integers(0, 2, 400)
+    weights = np.broadcast_to(np.repeat(weight, 20) if np.ndim(weight) else weight, 400)
+    for solver in ("newton", "lbfgs", "newton-cg"):
+        solution = fl.solve(rows, labels, sample_weight=weights, C=1.0 / weights.max(), solver=solver, tol=1e-6)
+        assert solution.converged and np.isfinite(solution.x).all()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(sample_weight=np.where(Y, 1.0, 0.0)),
+        dict(class_weight=[0.0, 1.0]),
+        dict(sample_weight=np.where(np.arange(20) < 10, 1.0, 0.0), class_weight=[1.0, 0.0, 1.0]),
+    ],
+    ids=["rows", "classes", "both"],
+)
+def test_one_class_of_positive_weight(settings):
+    labels = Y.astype(int) if len(settings.get("class_weight", [0, 0])) == 2 else np.where(np.arange(20) < 10, Y, 2)
+    names = " times ".join(name for name in ("sample_weight", "class_weight") if name in settings)
+    with pytest.raises(ValueError, match=f"y has one class only among rows of positive {names}: at least two"):
+        fl.solve(X, labels, **settings)
+    model = fl.LogisticRegression(class_weight=dict(enumerate(settings.pop("class_weight", [1.0, 1.0]))))
+    with pytest.raises(ValueError, match="y has one class only among rows of positive .*class_weight"):
+        model.fit(X, labels, **settings)
+
+
+def test_soft_labels_of_one_class():
+    sure = np.column_stack([np.ones(20), np.zeros(20)])
+    with pytest.raises(ValueError, match="y has one class only: at least two classes"):
+        fl.solve(X, sure)
+    mixed = np.where(np.arange(20)[:, None] == 7, 0.5, sure)
+    with pytest.raises(ValueError, match="y has one class only among rows of positive sample_weight"):
+        fl.LogisticRegression().fit(X, mixed, np.arange(20) != 7)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (scipy.sparse.csr_array(Y[:, None]), r"y is sparse, but dense labels are needed: y.toarray\(\).ravel\(\)"),
+        (np.ma.array(Y, mask=np.arange(20) == 7), "y has a masked element in row 7"),
+        ([("a", "b")] * 20, r"y must be 1-D, a label for each row, or a matrix of probabilities .*dtype <U1"),
+        ([[0], [1, 2]] * 10, "y must be 1-D, a label for each row"),
+        ({"a": [1]}, "y is a dict, not an array"),
+        (pl.LazyFrame({"y": Y}), "y is a LazyFrame, which has no rows yet"),
+        (np.linspace(0.0, 1.0, 20), r"np.column_stack\(\[1 - y, y\]\)"),
+    ],
+    ids=["sparse", "masked", "tuples", "ragged", "dict", "lazy", "shares"],
+)
+def test_labels_of_the_wrong_form(labels, sentence):
+    for call in (lambda: fl.solve(X, labels), lambda: fl.LogisticRegression().fit(X, labels)):
+        with pytest.raises(ValueError, match=sentence):
+            call()
+
+
+BAD_PARAMETERS = [
+    *(("C", value) for value in ("1", None, np.array([1.0]), -1.0, 0.0, np.nan, [1.0])),
+    *(("tol", value) for value in ("1", None, 0.0, -1.0, np.nan, np.inf)),
+    *(("max_iter", value) for value in ("1", None, -1, np.inf, 10.0)),
+    *(("time_limit", value) for value in ("1", np.nan, -1.0)),
+    *(("memory_limit", value) for value in ("2GB", -1, np.nan)),
+    *(("n_threads", value) for value in ("4", 1.0, 0, -1)),
+    *((name, value) for name in ("fit_intercept", "standardize", "warm_start") for value in ("False", 1, None)),
+    *(("random_state", value) for value in (-1, 1.5, 2**32, "0", np.random.default_rng(0))),
+    *(("solver", value) for value in ("newton-cholesky", None, 1)),
+    *(("class_weight", value) for value in (pd.Series([1.0, 2.0]), "even", [1.0, 2.0], 3.0)),
+    ("verbose", "a"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_PARAMETERS, ids=lambda value: repr(value)[:30])
+def test_parameters_are_named(name, value):
+    sentence = f"The {name!r} parameter of %s must be .*Got "
+    with pytest.raises(ValueError, match=sentence % "LogisticRegression") as raised:
+        fl.LogisticRegression(**{name: value}).fit(X, Y)
+    assert isinstance(raised.value, TypeError) and (name != "solver" or "'newton'" in str(raised.value))
+    if name not in ("memory_limit", "warm_start", "class_weight", "verbose"):
+        with pytest.raises(ValueError, match=sentence % "solve") as raised:
+            fl.solve(X, Y, **{name: value})
+        assert isinstance(raised.value, TypeError) and (name != "solver" or "'newton'" in str(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("C", np.inf),
+        ("C", 1),
+        ("C", np.float32(2.0)),
+        ("tol", np.float32(1e-6)),
+        ("max_iter", np.int64(50)),
+        ("time_limit", np.inf),
+        ("n_threads", np.int32(1)),
+        ("fit_intercept", np.bool_(False)),
+        *(("random_state", value) for value in (None, 0, 2**32 - 1, np.uint32(7), np.random.RandomState(0))),
+    ],
+    ids=repr,
+)
+def test_parameters_of_every_kind(name, value):
+    labels = np.random.default_rng(0).integers(0, 2, 20)
+    assert fl.solve(X, labels, **{name: value}).converged
+    assert fl.LogisticRegression(**{name: value}).fit(X, labels).converged_
 
 
 @pytest.mark.parametrize("function", [fl.cross_entropy_loss, fl.grad_of_loss_wrt_logits])

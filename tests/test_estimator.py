@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.special
 import sklearn
@@ -127,13 +128,30 @@ def test_labels_longer_than_a_block(monkeypatch):
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (np.linspace(0, 1, 400), "Unknown label type: continuous"),
+        (np.linspace(0, 1, 400), r"Unknown label type: continuous.*np.column_stack\(\[1 - y, y\]\)"),
+        (np.linspace(0, 2, 400), "Unknown label type: continuous.*regression target with continuous values.$"),
         (np.where(np.arange(400) == 7, np.nan, 1.0), "Input y contains NaN, in row 7"),
         (np.array(["a", None] * 200, object), "Input y contains NaN, in row 1"),
         (np.array(["a", 1] * 200, object), "y mixes labels"),
-        (pd.Series(pd.Categorical(["a", None, "b", "a"] * 100)), "Input y contains NaN: a category is missing"),
+        (
+            pd.Series(pd.Categorical(["a", None, "b", "a"] * 100)),
+            "Input y contains NaN, in row 1: a category is missing",
+        ),
         (np.arange(300) % 2, "y has 300 rows, but X has 400"),
-        (np.ones(400), r"y has one class only \(np.float64\(1.0\)\)"),
+        (np.ones(400), r"y has one class only \(1.0\)"),
+        (["a"] * 400, r"y has one class only \('a'\)"),
+        ([True] * 400, r"y has one class only \(True\)"),
+        (pd.Series([True, None] * 200, dtype="boolean"), "Input y contains NaN, in row 1"),
+        (pd.Series([0, 1, 0, None] * 100, dtype="Int64"), "Input y contains NaN, in row 3"),
+        (pd.Series(["a", "b", None, "c"] * 100, dtype="string"), "Input y contains NaN, in row 2"),
+        (pd.Series(["a", "b", None, "c"] * 100), "Input y contains NaN, in row 2"),
+        (np.array(["a", "b", "c", pd.NA] * 100, object), "Input y contains NaN, in row 3"),
+        (np.array(["2026-01-01", "NaT"] * 200, "M8[D]"), "Input y contains NaN, in row 1"),
+        (pl.Series(["a", None] * 200), "Input y contains NaN, in row 1"),
+        (np.array([b"a", b"b"] * 200), r"y has labels of bytes, which are not supported: decode them"),
+        (np.array([b"a", b"b"] * 200, object), r"y has labels of bytes"),
+        (np.array([*[("a", "b"), ("c", "d")] * 200, None], object)[:-1], "y must be 1-D.*it has tuples"),
+        (np.array([*[[1], [2]] * 200, None], object)[:-1], "y must be 1-D, a label for each row: unhashable"),
         (np.ones((400, 2, 2)), "y should be a 1d array"),
         (np.arange(400) * 1j, "Complex data not supported"),
     ],
@@ -191,7 +209,11 @@ def test_class_weights_are_weights():
     np.testing.assert_allclose(one.coef_, two.coef_, rtol=1e-6)
     with pytest.raises(ValueError, match="sample_weight has 5 rows, but X has 400"):
         LogisticRegression(class_weight="balanced").fit(X, text, np.ones(5))
-    for wrong in ("evenly", 3, {"d": 1.0}, {"a": -1.0}, {"a": np.nan}):
+    with pytest.raises(ValueError, match=r"keys that are no labels, 0, 'd': the labels of y are 'a', 'b', 'c'"):
+        LogisticRegression(class_weight={"a": 1.0, 0: 1.0, "d": 2.0}).fit(X, text)
+    spare = LogisticRegression(class_weight={"a": 2.0, "b": 1.0, "c": 0.5, "d": 9.0}, tol=1e-13).fit(X, text)
+    np.testing.assert_array_equal(spare.coef_, one.coef_)  # a label that this fold happens not to have
+    for wrong in ("evenly", 3, {"d": 1.0}, {"a": -1.0}, {"a": np.nan}, {"a": "b"}):
         with pytest.raises(ValueError, match="class"):
             LogisticRegression(class_weight=wrong).fit(X, text)
 
@@ -207,14 +229,40 @@ def test_warm_start(solver, K):
     np.testing.assert_allclose(warm.coef_, coef, atol=1e-3 * np.abs(coef).max())
     given = LogisticRegression(solver=solver).fit(X, y, coef_init=coef, intercept_init=cold.intercept_)
     assert given.n_iter_[0] <= 1
-    with pytest.raises(ValueError, match="warm_start: the last fit's coef_ has shape"):
-        cold.fit(X[:, :2], y)
     with pytest.raises(ValueError, match=r"coef_init has shape \(1, 7\)"):
         cold.fit(X, y, coef_init=np.ones((1, 7)))
     with pytest.raises(ValueError, match="intercept_init has NaN"):
         cold.fit(X, y, intercept_init=np.full(len(cold.intercept_), np.nan))
     with pytest.raises(ValueError, match="fit_intercept=False holds intercepts at 0"):
         LogisticRegression(fit_intercept=False).fit(X, y, intercept_init=np.ones(len(cold.intercept_)))
+
+
+def test_a_warm_start_needs_the_same_classes_and_columns():
+    """Else a fit begins as a new estimator's: the same bits."""
+    X, y = data(3)
+
+    def began(model, *rows):
+        return model.fit(*rows).history_["objective"][0]
+
+    for rows in ((X[:, :2], y), (X, y % 2), (X, y + 5), (X, np.array(list("abc"))[y])):
+        model = LogisticRegression(warm_start=True).fit(X, y)
+        assert began(model, *rows) == began(LogisticRegression(), *rows)
+        np.testing.assert_array_equal(model.coef_, LogisticRegression().fit(*rows).coef_)
+    model = LogisticRegression(warm_start=True).fit(X, y)
+    assert began(model, X, y) < began(LogisticRegression(), X, y)
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_warm_start_with_another_intercept(before, K):
+    X, y = data(K)
+    model = LogisticRegression(warm_start=True, fit_intercept=before).fit(X, y)
+    coef = model.coef_.copy()
+    model.set_params(fit_intercept=not before, max_iter=0)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    np.testing.assert_allclose(model.coef_, coef, rtol=1e-9)
+    np.testing.assert_allclose(model.intercept_, 0.0, atol=1e-12)
 
 
 def test_a_failed_fit_leaves_the_model_as_it_was():
@@ -278,6 +326,34 @@ def test_coefficients_that_are_set_are_what_predicts():
     np.testing.assert_allclose(model.decision_function(X), X @ model.coef_[0] + model.intercept_[0], rtol=1e-10)
 
 
+@pytest.mark.parametrize("K", [2, 3])
+def test_score_of_soft_labels(K):
+    X, y = data(K)
+    P = np.full((len(y), K), 0.2 / (K - 1))
+    P[np.arange(len(y)), y] = 0.8
+    for model in (LogisticRegression().fit(X, P), LogisticRegression().fit(X, np.array(list("abc"))[y])):
+        assert model.score(X, P) == np.mean(model.predict(X) == model.classes_[y]) > 0.5
+        with pytest.raises(ValueError, match=f"y has shape .400, {K + 1}., but the model has {K} classes"):
+            model.score(X, np.full((400, K + 1), 1 / (K + 1)))
+    assert np.isfinite(cross_val_score(LogisticRegression(), X, P)).all()
+
+
+def test_a_weight_for_all_rows():
+    X, y = data()
+    one = LogisticRegression(C=3.0, tol=1e-13).fit(X, y, 2.0)
+    np.testing.assert_allclose(one.coef_, LogisticRegression(C=6.0, tol=1e-13).fit(X, y).coef_, rtol=1e-6)
+
+
+def test_a_model_of_a_larger_machine_predicts():
+    X, y = data()
+    model = LogisticRegression().fit(X, y)
+    model.n_threads = 10_000
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(X), LogisticRegression().fit(X, y).predict_proba(X))
+    with pytest.raises(ValueError, match="n_threads=10000, but numba was started with"):
+        again.fit(X, y)
+
+
 def test_scikit_learns_tools():
     X, y = load_breast_cancer(return_X_y=True)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
@@ -312,10 +388,13 @@ def test_warnings_are_scikit_learns_too():
     with pytest.warns(ConvergenceWarning, match="raise max_iter") as caught:
         model = LogisticRegression(max_iter=1).fit(X, y)
     assert caught[0].filename == __file__
+    assert caught[0].category.__name__ == "ConvergenceWarning"  # what people see of it
+    assert isinstance(pickle.loads(pickle.dumps(caught[0].message)), fl.ConvergenceWarning)
     assert not model.converged_ and "raise max_iter" in model.status_
     split = (X[:, 1] > 1.0).astype(int)
-    with pytest.warns(fl.SeparationWarning, match=r"Columns that lead: 1 \('b'\)\."):
+    with pytest.warns(fl.SeparationWarning, match=r"Columns that lead: 1 \('b'\)\.") as caught:
         model = LogisticRegression(C=np.inf).fit(pd.DataFrame(X, columns=list("abcde")), split)
+    assert issubclass(caught[0].category, ConvergenceWarning) and caught[0].category.__name__ == "SeparationWarning"
     assert model.separated_ and not model.converged_ and np.isfinite(model.coef_).all()
     with pytest.warns(ConvergenceWarning, match="time_limit passed"):
         LogisticRegression(time_limit=0.0).fit(X, y)

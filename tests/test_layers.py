@@ -18,7 +18,7 @@ FLOORS = [
     {"scaling"},
     {"objective", "notebook"},
     {"solvers"},
-    {"fit", "plan", "progress"},
+    {"fit", "parameters", "plan", "progress"},
     {"labels", "callbacks", "asked"},
     {"estimators"},
     {"plots", "warmup"},

@@ -11,7 +11,7 @@ import sklearn
 
 #: What a failure says, and the reason why: a feature that is not there, or one that differs on purpose.
 REASONS = {
-    r"solver='(liblinear|sag|saga)', but": "a solver that is not there: every solver reaches the same optimum",
+    r"'solver' parameter .* Got '(liblinear|sag|saga)'": "a solver that is not there: all reach the same optimum",
     r"the 'liblinear' solver does not support": "the same",
     r"Using the 'liblinear' solver while": "the same",
     r"keyword argument '(penalty|l1_ratio|n_jobs|dual|intercept_scaling)'": "a parameter that is not there",

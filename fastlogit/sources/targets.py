@@ -1,22 +1,27 @@
 """From labels, weights and offsets as people have them to what kernels read: as they lie wherever that can be."""
 
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastlogit.exceptions import InputError
 from fastlogit.kernels.jit import read_only
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.passes import Targets
 from fastlogit.kernels.storage import is_sparse
-from fastlogit.sources.frames import names_of
+from fastlogit.sources.frames import is_arrow, names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
-from fastlogit.sources.numbers import as_numbers, first_of
+from fastlogit.sources.numbers import as_numbers, check_is_data, check_not_masked, first_of
 from fastlogit.sources.protocol import n_margins
 from fastlogit.sources.sparse import SparseSource
 
 _BLOCK = 1 << 20
+#: Weights of all rows together: second moments of weights times squares stay below 1e308 for columns up to 1e50.
+MOST_WEIGHT = 1e100
 
 
 def _check_rows(name: str, array: NDArray[Any], n_samples: int) -> None:
@@ -25,11 +30,37 @@ def _check_rows(name: str, array: NDArray[Any], n_samples: int) -> None:
 
 
 def _check_finite(name: str, array: NDArray[Any]) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
+    with np.errstate(over="ignore"):
+        finite = array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64))
+    if not finite:
         bad = ~np.isfinite(array)
         if bad.any():
             row = int(np.argwhere(bad)[0][0])
             raise ValueError(f"{name} has {'NaN' if np.isnan(array[row]).any() else 'infinity'} in row {row}")
+
+
+def as_labels(name: str, y: Any) -> Any:
+    """Return labels as they are where they have a shape or are Arrow's, else an array of them.
+
+    Raises
+    ------
+    InputError
+        If they are sparse, a lazy frame or a dict.
+    ValueError
+        If they are rows of different lengths.
+    """
+    check_is_data(name, y)
+    if hasattr(type(y), "tocsr"):
+        raise InputError(
+            f"{name} is sparse, but dense labels are needed: {name}.toarray(){'.ravel()' * (1 in y.shape)}"
+        )
+    check_not_masked(name, y)
+    if hasattr(y, "shape") or is_arrow(y):
+        return y
+    try:
+        return np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"{name} must be 1-D, a label for each row: {error}") from error
 
 
 def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, name: str = "Y") -> NDArray[Any]:
@@ -48,7 +79,7 @@ def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, na
 
     Raises
     ------
-    TypeError
+    InputError
         If labels are neither booleans nor integers.
     ValueError
         If their number is wrong, a code is out of range, or there is one class only.
@@ -58,7 +89,10 @@ def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, na
         raise ValueError(f"{name} has {array.ndim} dimensions {array.shape}, but (n_samples,) is needed")
     _check_rows(name, array, n_samples)
     if array.dtype.kind not in "biu":
-        raise TypeError(f"{name} has dtype {array.dtype}: class codes 0, 1, ... are needed as integers or booleans")
+        raise InputError(
+            f"{name} has dtype {array.dtype}: class codes 0, 1, ... are needed as integers or booleans, or a matrix of "
+            f"probabilities (n_samples, n_classes), of two classes np.column_stack([1 - {name}, {name}])"
+        )
     low, high = int(array.min()), int(array.max())
     if low < 0 or (n_classes is not None and high >= n_classes):
         row = first_of(array < 0) if low < 0 else first_of(array >= n_classes)
@@ -78,6 +112,11 @@ def as_soft(values: ArrayLike, n_samples: int) -> NDArray[Any]:
     _check_rows("y", y, n_samples)
     if y.shape[1] < 2:
         raise ValueError(f"y has shape {y.shape}, but probabilities of at least two classes are needed")
+    if y.dtype.kind not in "biufO":
+        raise InputError(
+            f"y must be 1-D, a label for each row, or a matrix of probabilities (n_samples, n_classes); it has shape "
+            f"{y.shape} and dtype {y.dtype}"
+        )
     _check_finite("y", y)
     soft = _as_float("y", y)
     total = soft.sum(axis=1, dtype=np.float64)
@@ -96,12 +135,20 @@ def _as_float(name: str, values: Any) -> NDArray[Any]:
 
 
 def as_weight(values: ArrayLike | None, n_samples: int) -> NDArray[Any]:
-    """Return the rows' weights (n_samples,), empty where there are none; errors as in `as_offset`."""
+    """Return the rows' weights (n_samples,), empty where there are none; errors as in `as_offset`.
+
+    One number is the weight of every row.
+    """
     if values is None:
         return read_only(np.empty(0))
+    if isinstance(values, Real):
+        values = np.full(n_samples, float(values))
     weight = _as_float("sample_weight", values)
     if weight.ndim != 1:
-        raise ValueError(f"sample_weight has {weight.ndim} dimensions {weight.shape}, but (n_samples,) is needed")
+        hint = ": np.ravel(sample_weight) has it" if weight.size == n_samples else ""
+        raise ValueError(
+            f"sample_weight has {weight.ndim} dimensions {weight.shape}, but ({n_samples},) is needed{hint}"
+        )
     _check_rows("sample_weight", weight, n_samples)
     _check_finite("sample_weight", weight)
     if weight.min() < 0:
@@ -115,6 +162,8 @@ def as_weight(values: ArrayLike | None, n_samples: int) -> NDArray[Any]:
 def as_offset(values: ArrayLike | None, n_samples: int, K: int) -> NDArray[Any]:
     """Return what is added to the margins, (n_samples, K), empty where there is nothing.
 
+    For two classes, whose margin is one, (n_samples,) is (n_samples, 1).
+
     Raises
     ------
     TypeError, ValueError
@@ -123,11 +172,10 @@ def as_offset(values: ArrayLike | None, n_samples: int, K: int) -> NDArray[Any]:
     if values is None:
         return read_only(np.empty((0, 0)))
     offset = _as_float("offset", values)
-    if offset.ndim == 1:
-        offset = offset.reshape(-1, 1)
-    if offset.ndim != 2 or offset.shape[1] != K:
-        raise ValueError(f"offset has shape {offset.shape}, but ({n_samples}, {K}) is needed")
-    _check_rows("offset", offset, n_samples)
+    if offset.shape not in ({(n_samples,), (n_samples, 1)} if K == 1 else {(n_samples, K)}):
+        needed = f"({n_samples},) is needed for two classes" if K == 1 else f"({n_samples}, {K}) is needed"
+        raise ValueError(f"offset has shape {offset.shape}, but {needed}: what is added to each row's margins")
+    offset = offset.reshape(n_samples, K)
     _check_finite("offset", offset)
     return read_only(offset)
 
@@ -150,8 +198,8 @@ def memory_source(
         See :func:`as_storage`.
     y : array_like (n_samples,) or (n_samples, n_classes)
         Class codes, or probabilities.
-    sample_weight : array_like (n_samples,), optional
-        Not negative; float32 and float64 are read as they lie.
+    sample_weight : array_like (n_samples,) or float, optional
+        Not negative, of every row where it is one number; float32 and float64 are read as they lie.
     class_weight : array_like (n_classes,), optional
         Multiplies the weights of a class; with class codes only.
     offset : array_like (n_samples,) or (n_samples, K), optional
@@ -168,7 +216,7 @@ def memory_source(
     """
     storage, dtype = as_storage(X)
     n_samples = storage.shape[0]
-    labels = np.asarray(y)
+    labels = np.asarray(as_labels("y", y))
     if labels.ndim == 2:
         labels = as_soft(labels, n_samples)
         n_classes = labels.shape[1]
@@ -198,27 +246,60 @@ def targets_of(
         If the class weights do not fit.
     """
     if class_weight is None:
-        return Targets(y, weight, read_only(np.empty(0)), offset)
+        return _weighed(Targets(y, weight, read_only(np.empty(0)), offset))
     if y.ndim == 2:
         raise ValueError(
             "class_weight needs one class a row, but y has probabilities: put the weights in sample_weight"
         )
-    factors = np.array(class_weight, np.float64)
+    if isinstance(class_weight, str | Mapping):
+        raise ValueError(
+            f"class_weight is {class_weight!r}, but an array ({loss.n_classes},) is needed: a weight for each class. "
+            "LogisticRegression takes a dict or 'balanced'"
+        )
+    factors = _as_float("class_weight", class_weight).astype(np.float64)
     if factors.shape != (loss.n_classes,):
         raise ValueError(f"class_weight has shape {factors.shape}, but ({loss.n_classes},) is needed")
     if not (np.isfinite(factors).all() and (factors >= 0).all() and (factors > 0).any()):
         raise ValueError(f"class_weight is {factors}: weights must be finite, at least 0, and not all 0")
-    return Targets(y, weight, read_only(factors), offset)
+    return _weighed(Targets(y, weight, read_only(factors), offset))
+
+
+def _weighed(targets: Targets) -> Targets:
+    """Return targets whose weights' sum leaves room for the squares that are made of it."""
+    factor = float(targets.class_weight.max(initial=0.0)) if targets.class_weight.size else 1.0
+    with np.errstate(over="ignore"):
+        total = factor * float(targets.weight.sum(dtype=np.float64) if targets.weight.size else len(targets.y))
+    if total > MOST_WEIGHT:
+        names = _names_of_weights(targets)
+        raise ValueError(
+            f"{names} sums to {total:.0e}, but {MOST_WEIGHT:.0e} at most is needed, so that squares of sums are "
+            "finite: divide the weights by some number and multiply C by it, which changes no coefficient"
+        )
+    return targets
+
+
+def _names_of_weights(targets: Targets) -> str:
+    names = ("sample_weight", targets.weight), ("class_weight", targets.class_weight)
+    return " times ".join(name for name, weights in names if weights.size)
 
 
 def check_classes(targets: Targets) -> None:
     """Raise ValueError where all rows of positive weight are of one class."""
-    codes, weight = targets.y, targets.weight
-    if codes.ndim == 2 or not weight.size or weight.min() > 0.0:
-        return
-    kept = codes[int(weight.argmax())]
-    for first in range(0, len(codes), _BLOCK):
-        rows = slice(first, first + _BLOCK)
-        if (weight[rows][codes[rows] != kept] > 0.0).any():
+    y, weight, factors = targets.y, targets.weight, targets.class_weight
+    soft = y.ndim == 2
+    if not soft and (not weight.size or weight.min() > 0.0) and (not factors.size or factors.min() > 0.0):
+        return  # `as_codes` and `fastlogit.labels.encoded` have seen to it
+    n_classes = y.shape[1] if soft else int(y.max()) + 1
+    present = np.zeros(n_classes, np.bool_)
+    for first in range(0, len(y), _BLOCK):
+        rows = y[first : first + _BLOCK]
+        if weight.size:
+            rows = rows[weight[first : first + _BLOCK] > 0.0]
+        present |= (rows > 0.0).any(axis=0) if soft else np.bincount(rows, minlength=n_classes) > 0
+        if factors.size:
+            present &= factors[:n_classes] > 0.0
+        if np.count_nonzero(present) > 1:
             return
-    raise ValueError("y has one class only among rows of positive sample_weight: at least two classes are needed")
+    among = _names_of_weights(targets)
+    among = f" among rows of positive {among}" if among else ""
+    raise ValueError(f"y has one class only{among}: at least two classes are needed")

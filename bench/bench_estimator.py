@@ -1,9 +1,10 @@
-"""Small fits, where overhead is all: `LogisticRegression` beside scikit-learn's solvers."""
+"""Small fits and requests, where overhead is all: `LogisticRegression` beside scikit-learn's."""
 
 import time
 import warnings
 
 import numpy as np
+import pandas as pd
 import peers
 import pytest
 import sklearn.linear_model
@@ -54,3 +55,27 @@ def bench_fits_in_a_row(benchmark):
     """Sparse rows by Zipf's law, 20,000 x 47,000, fit after fit: what one leaves running is the next one's loss."""
     X, y = peers.generate("rcv1-like")
     benchmark.pedantic(lambda: LogisticRegression().fit(X, y), rounds=15, warmup_rounds=2)
+
+
+@pytest.mark.parametrize("n_features", [30, 3000])
+@pytest.mark.parametrize("kind", ["one block", "columns apart"])
+def bench_one_row_of_a_frame(benchmark, kind, n_features):
+    """What a request costs: `predict` of one row of a pandas frame, beside scikit-learn's and an array's."""
+    X = np.random.default_rng(0).standard_normal((200, n_features))
+    names, y = [f"x{j}" for j in range(n_features)], np.arange(200) % 2
+    frame = pd.DataFrame(X, columns=names)
+    if kind == "columns apart":
+        frame = pd.DataFrame({name: X[:, j].copy() for j, name in enumerate(names)}, copy=False)
+    one, rounds = frame.iloc[:1], 3000 // n_features + 5
+    theirs = sklearn.linear_model.LogisticRegression(C=1e-3).fit(frame, y)
+    ours, of_array = LogisticRegression(C=1e-3).fit(frame, y), LogisticRegression(C=1e-3).fit(X, y)
+    seconds = {}
+    for name, model, row in (("scikit_learn_s", theirs, one), ("array_s", of_array, X[:1])):
+        times = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            model.predict(row)
+            times.append(time.perf_counter() - start)
+        seconds[name] = float(np.median(times))
+    benchmark.pedantic(lambda: ours.predict(one), rounds=rounds, warmup_rounds=2)
+    benchmark.extra_info.update(seconds)

@@ -60,11 +60,14 @@ def pandas_matrix(X: Any) -> NDArray[Any] | None:
     """Return a pandas frame's one block as the matrix that it is in memory; None where it has others too."""
     if 0 in X.shape:
         return None
-    first = X.iloc[:, 0]
-    if not (isinstance(first.dtype, np.dtype) and first.dtype.kind in "biuf"):
+    ends = X.iloc[:, 0], X.iloc[:, -1]
+    if not all(isinstance(end.dtype, np.dtype) and end.dtype.kind in "biuf" for end in ends):
+        return None
+    first, last = (end.to_numpy() for end in ends)
+    if first.base is None or first.base is not last.base:
         return None
     # a row of one block is a view of it, one of several blocks a copy
-    return X.to_numpy() if np.may_share_memory(X.iloc[:1].to_numpy(), first.to_numpy()) else None
+    return X.to_numpy() if np.may_share_memory(X.iloc[:1].to_numpy(), first) else None
 
 
 def pandas_columns(X: Any, name: str) -> list[Column]:

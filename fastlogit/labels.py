@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from fastlogit.exceptions import InputError, warn
 from fastlogit.kernels.jit import read_only
-from fastlogit.sources.numbers import as_numbers, first_of
+from fastlogit.sources.numbers import as_numbers, first_of, is_missing, no_label
 
 _BLOCK = 1 << 20
 # Whole numbers that lie closer together are counted in a table; others are sorted.
@@ -178,7 +178,7 @@ def _distinct(block: NDArray[Any], first: int) -> NDArray[Any]:
         missing = ~np.isfinite(block)  # no time is one that is not finite
         if missing.any():
             row = first_of(missing)
-            raise _missing("infinity" if kind == "f" and np.isinf(block[row]) else "NaN", first + row)
+            raise no_label("y", "infinity" if kind == "f" and np.isinf(block[row]) else "NaN", first + row)
     if kind == "S":
         raise _bytes()
     labels = _sorted(block, first)
@@ -200,10 +200,6 @@ def _distinct(block: NDArray[Any], first: int) -> NDArray[Any]:
     return labels
 
 
-def _missing(what: str, row: int) -> ValueError:
-    return ValueError(f"Input y contains {what}, in row {row}: a label is needed")
-
-
 def _bytes() -> InputError:
     return InputError("y has labels of bytes, which are not supported: decode them, [label.decode() for label in y]")
 
@@ -220,8 +216,8 @@ def _sorted(labels: NDArray[Any], first: int = 0) -> NDArray[Any]:
     except TypeError as error:  # lists, dicts, arrays
         raise InputError(f"y must be 1-D, a label for each row: {error}") from error
     for value in distinct:
-        if _is_missing(value):
-            raise _missing("NaN", first + next(i for i, label in enumerate(labels.tolist()) if _is_missing(label)))
+        if is_missing(value):
+            raise no_label("y", "NaN", first + next(i for i, label in enumerate(labels.tolist()) if is_missing(label)))
         if isinstance(value, bytes):
             raise _bytes()
         if isinstance(value, tuple):
@@ -230,11 +226,6 @@ def _sorted(labels: NDArray[Any], first: int = 0) -> NDArray[Any]:
         return np.array(sorted(distinct), labels.dtype)
     except TypeError as error:
         raise _mixed(error) from error
-
-
-def _is_missing(label: Any) -> bool:
-    """Tell whether a label is None, NaN or NaT, or pandas' NA, which compared to itself is neither true nor false."""
-    return label is None or type(label).__name__ == "NAType" or label != label
 
 
 def _mixed(error: TypeError) -> ValueError:

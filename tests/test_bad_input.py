@@ -199,9 +199,12 @@ def test_soft_labels_of_one_class():
         ([[0], [1, 2]] * 10, "y must be 1-D, a label for each row"),
         ({"a": [1]}, "y is a dict, not an array"),
         (pl.LazyFrame({"y": Y}), "y is a LazyFrame, which has no rows yet"),
+        (pd.Series([True, None] * 10, dtype="boolean"), "Input y contains NaN, in row 1"),
+        (pd.Series([0, 1, None, 1] * 5, dtype="Int64"), "Input y contains NaN, in row 2"),
+        (np.array([0, 1, 0, np.nan] * 5), "Input y contains NaN, in row 3"),
         (np.linspace(0.0, 1.0, 20), r"np.column_stack\(\[1 - y, y\]\)"),
     ],
-    ids=["sparse", "masked", "tuples", "ragged", "dict", "lazy", "shares"],
+    ids=["sparse", "masked", "tuples", "ragged", "dict", "lazy", "NA", "NA of integers", "NaN", "shares"],
 )
 def test_labels_of_the_wrong_form(labels, sentence):
     for call in (lambda: fl.solve(X, labels), lambda: fl.LogisticRegression().fit(X, labels)):

@@ -156,6 +156,7 @@ def test_a_few_rows_are_what_they_are_among_many(rows, dtype):
 
 
 def test_sparse_frames():
+    pytest.importorskip("scipy", "1.14.1", reason="pandas' sparse.to_coo needs it")
     towns = pd.DataFrame({"town": np.array(list("abcd"))[np.arange(N) % 4], "size": COLUMNS["double"]})
     dummies = pd.get_dummies(towns[["town"]], sparse=True)
     with pytest.warns(scipy.sparse.SparseEfficiencyWarning, match=r"X is a frame of sparse columns.*sparse\.to_coo"):

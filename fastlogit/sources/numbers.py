@@ -23,6 +23,16 @@ def not_finite(value: float, row: int, column: int, names: Sequence[str] | None)
     )
 
 
+def is_missing(value: Any) -> bool:
+    """Tell whether a value is None, NaN or NaT, or pandas' NA, which compared to itself is neither true nor false."""
+    return value is None or type(value).__name__ == "NAType" or value != value
+
+
+def no_label(name: str, what: str, row: int) -> ValueError:
+    """Return the error of a label that is missing, or infinite."""
+    return ValueError(f"Input {name} contains {what}, in row {row}: a label is needed")
+
+
 def first_of(condition: NDArray[np.bool_]) -> int:
     """Return the first place that is true."""
     return int(np.flatnonzero(condition)[0])

@@ -15,7 +15,7 @@ from fastlogit.kernels.storage import is_sparse
 from fastlogit.sources.frames import is_arrow, names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
-from fastlogit.sources.numbers import as_numbers, check_is_data, check_not_masked, first_of
+from fastlogit.sources.numbers import as_numbers, check_is_data, check_not_masked, first_of, is_missing, no_label
 from fastlogit.sources.protocol import n_margins
 from fastlogit.sources.sparse import SparseSource
 
@@ -89,6 +89,9 @@ def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, na
         raise ValueError(f"{name} has {array.ndim} dimensions {array.shape}, but (n_samples,) is needed")
     _check_rows(name, array, n_samples)
     if array.dtype.kind not in "biu":
+        missing = next((row for row, label in enumerate(array.tolist()) if is_missing(label)), None)
+        if missing is not None:
+            raise no_label(name, "NaN", missing)
         raise InputError(
             f"{name} has dtype {array.dtype}: class codes 0, 1, ... are needed as integers or booleans, or a matrix of "
             f"probabilities (n_samples, n_classes), of two classes np.column_stack([1 - {name}, {name}])"

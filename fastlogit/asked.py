@@ -1,6 +1,7 @@
 """Rows that a fitted model is asked about, and what it says of them."""
 
 from copy import copy
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -42,7 +43,8 @@ class AskedRows:
             )
         self._X, self._n_classes = X, len(model.classes_)
         # a model may come from a machine of more cores
-        self._n_threads = None if model.n_threads is None else min(model.n_threads, max_threads())
+        n = model.n_threads
+        self._n_threads: Any = min(int(n), max_threads()) if isinstance(n, Integral) else n
         coef = dense(model.coef_).T
         center = getattr(model, "_center", np.zeros(len(coef))).astype(self._dtype).astype(np.float64)
         self._at = np.vstack([coef, model.intercept_ + margins_at(center, coef)]), center, self._dtype

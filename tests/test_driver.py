@@ -115,6 +115,9 @@ def test_the_number_of_threads_is_given_and_restored():
         forward = fl.binary_classifier_from(z, z[:, 0] > 0, epochs=1, n_threads=n)
         forward(z, n_threads=n)
         assert numba.get_num_threads() == before
+    for n in ("1", 1.0):
+        with pytest.raises(ValueError, match=f"n_threads={n!r}, but numba was started with"):
+            fl.softmax(z, n_threads=n)
     for n in (0, max_threads() + 1):
         with pytest.raises(ValueError, match=f"n_threads={n}"):
             fl.softmax(z, n_threads=n)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, update_wrapper
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -260,14 +261,14 @@ def threads(n_threads: int | None) -> Iterator[None]:
     Raises
     ------
     ValueError
-        If ``n_threads`` is not between 1 and :func:`max_threads`.
+        If ``n_threads`` is no whole number between 1 and :func:`max_threads`.
     """
     if n_threads is None:
         yield
         return
-    if not 1 <= n_threads <= max_threads():
+    if not isinstance(n_threads, Integral) or not 1 <= n_threads <= max_threads():
         raise ValueError(
-            f"n_threads={n_threads}, but numba was started with {max_threads()} threads: give 1 to "
+            f"n_threads={n_threads!r}, but numba was started with {max_threads()} threads: give 1 to "
             f"{max_threads()}, or set NUMBA_NUM_THREADS before Python starts"
         )
     before = numba.get_num_threads()

@@ -32,6 +32,12 @@ def parts(storage: Any, K: int, rows_per_part: int | None = None) -> list[tuple[
     return [(first, min(first + rows_per_part, n_samples)) for first in range(0, n_samples, rows_per_part)]
 
 
+def cut_by_products(parts: list[tuple[int, int]], products_per_row: int) -> list[tuple[int, int]]:
+    """Cut parts further where a row takes many products, so that each is a kernel call of some 100 ms."""
+    size = max(64, _PART_PRODUCTS // products_per_row // 64 * 64)
+    return [(first, min(first + size, last)) for begin, last in parts for first in range(begin, last, size)]
+
+
 _NO_OFFSET = read_only(np.empty((0, 0)))
 
 

@@ -13,10 +13,15 @@ def value_grad_hess(W, X, y, weight, offset, C, fit_intercept=True):
     full = np.column_stack([np.zeros(N, LONG), Z]) if K == 1 else Z
     largest = full.max(axis=1, keepdims=True)
     e = np.exp(full - largest)
-    total = e.sum(axis=1, keepdims=True)
-    P = e / total
-    losses = np.log(total[:, 0]) + largest[:, 0] - np.sum(y * full, axis=1)
-    R = (P - y)[:, -K:]
+    P = e / e.sum(axis=1, keepdims=True)
+    losses = np.log(e.sum(axis=1)) + largest[:, 0] - np.sum(y * full, axis=1)
+    R = P - y
+    sure = y == 1  # nothing cancels where a row is of one class: the others' part is summed apart
+    rows = sure.any(axis=1)
+    others = np.where(sure, 0, np.exp(full - np.sum(np.where(sure, full, 0), axis=1, keepdims=True)))
+    losses = np.where(rows, np.log1p(others.sum(axis=1)), losses)
+    R = np.where(sure, -np.where(sure, 0, P).sum(axis=1, keepdims=True), R)[:, -K:]
+    rest = (P @ (1 - np.eye(P.shape[1], dtype=LONG)))[:, -K:]  # what the other classes have
     P = P[:, -K:]
     penalty = np.full(W.shape, 1 / LONG(C))
     penalty[-1] = 0
@@ -25,7 +30,7 @@ def value_grad_hess(W, X, y, weight, offset, C, fit_intercept=True):
     hess = np.zeros((W.size, W.size), LONG)
     for k in range(K):
         for m in range(k, K):
-            c = weight * P[:, k] * ((k == m) - P[:, m])
+            c = weight * P[:, k] * (rest[:, k] if k == m else -P[:, m])
             hess[k::K, m::K] = hess[m::K, k::K] = (ones * c[:, None]).T @ ones
     hess += np.diag(penalty.ravel())
     return value, grad, hess
@@ -83,3 +88,38 @@ def optimum(X, y, *, sample_weight=None, offset=None, C=1.0, steps=60):
     W[:-1] /= scale[:, None]
     W[-1] -= center @ W[:-1]
     return W, value
+
+
+def dual_gap(X, y, C, W):
+    """Return F at W and bound D on its gap, long double, for class codes y and any number of columns."""
+    X, W, C = np.asarray(X, LONG), np.asarray(W, LONG), LONG(C)
+    N, K, M = len(X), int(y.max()) + 1, W.shape[1]
+    own = np.eye(K)[y] == 1
+    Z = X @ W[:-1] + W[-1]
+    full = np.column_stack([np.zeros(N, LONG), Z]) if M == 1 else Z
+    e = np.where(own, 0, np.exp(full - np.sum(np.where(own, full, 0), axis=1, keepdims=True)))
+    others = e.sum(axis=1)
+    P = np.where(own, 1, e) / (1 + others)[:, None]
+    R = np.where(own, -(others / (1 + others))[:, None], P)[:, -M:]
+    value = np.log1p(others).sum() + np.sum(W[:-1] ** 2) / 2 / C
+    g, g_b = X.T @ R + W[:-1] / C, R.sum(axis=0)
+    if M == 1:
+        c = (P[:, 0] * P[:, 1])[:, None]
+        u = g_b / c.sum()
+        changes = c * u
+    else:
+        P = P[:, -M:]
+
+        def changes_along(u):
+            d = u - u[y][:, None]  # from the own class on: nothing cancels where it is sure
+            return P * (d - np.sum(P * d, axis=1, keepdims=True))
+
+        columns = [changes_along(unit).sum(axis=0) for unit in np.eye(M, dtype=LONG)]
+        inverse = np.linalg.pinv(np.array(columns, float), rcond=1e-13, hermitian=True)
+        u = np.zeros(M, LONG)
+        for _ in range(8):
+            u = u + inverse @ (g_b - changes_along(u).sum(axis=0)).astype(float)
+        changes = changes_along(u)
+    if np.ptp(np.append(u, 0)) > 1:
+        return value, np.inf
+    return value, C * np.sum((g - X.T @ changes) ** 2) / 2 + np.sum(u * changes.sum(axis=0))

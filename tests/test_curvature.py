@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from cases import coefficients, ids, make
+from optimum import LONG, value_grad_hess
 
 from fastlogit import reference
 from fastlogit.sources.sampling import drawn_by_class
@@ -219,3 +220,37 @@ def test_survey_finds_what_is_not_finite():
     X[20_000, 2] = np.nan
     with pytest.raises(ValueError, match="contains NaN. It is in row 20000, column 2"):
         memory_source(X, np.arange(len(X)) % 2).survey(3000, 0)
+
+
+@pytest.mark.parametrize("K", [2, 3, 5])
+def test_curvatures_of_sure_rows_keep_their_digits(K):
+    """With ``1 - p`` the curvature of a row whose class is all but certain was noise, 1e-16 beside 1e-17."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 3)), np.arange(60) % K
+    X[np.arange(60), y % 3] += 5.0 + y // 3
+    W = np.zeros((4, 1 if K == 2 else K))
+    if K == 2:
+        W[0], W[1] = -9.0, 9.0
+    else:
+        W[np.arange(K) % 3, np.arange(K)] = 9.0
+        W[3] = np.arange(K) // 3 * -2.0
+    V, center = rng.standard_normal(W.shape), np.zeros(3)
+    Y = np.eye(K)[y]
+    value, grad, hess = value_grad_hess(W.astype(LONG), X.astype(LONG), Y, np.ones(60, LONG), LONG(0), np.inf)
+    for labels in (y, Y):
+        source = memory_source(X, labels)
+        sums = source.grad_hess(W, center, np.ones(3))
+        blocks = [(k, m) for k in range(W.shape[1]) for m in range(k, W.shape[1])]
+        cube = hess.reshape(4, W.shape[1], 4, W.shape[1])
+        for (k, m), block in zip(blocks, sums.hess, strict=True):
+            want = cube[:, k, :, m].astype(float)
+            np.testing.assert_allclose(block, want, rtol=1e-11, atol=1e-12 * np.abs(want).max())
+        want = grad.astype(float)
+        np.testing.assert_allclose(sums.grad, want, rtol=1e-11, atol=1e-12 * np.abs(want).max())
+        assert sums.loss_sum == pytest.approx(float(value), rel=1e-11)
+        want = (hess @ V.ravel()).reshape(V.shape).astype(float)
+        got = source.hess_vec(W, V, center)
+        np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-11 * np.abs(want).max())
+        curvature = source.class_curvature(W, center)
+        want = cube[3, :, 3].astype(float)
+        np.testing.assert_allclose(curvature, want, rtol=1e-11, atol=1e-12 * np.abs(want).max())

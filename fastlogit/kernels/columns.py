@@ -41,6 +41,10 @@ class Columns(NamedTuple):
         """Return row, column and value of an element that is NaN or infinite."""
         return protocol.first_not_finite(self.X)
 
+    def dense(self, columns: slice) -> NDArray[np.float64]:
+        """Return a copy of some columns of all rows."""
+        return self.X[:, columns].astype(np.float64)
+
     def take(self, rows: NDArray[np.intp]) -> "Columns":
         """Return a copy of some rows."""
         X = np.empty((len(rows), self.X.shape[1]), self.X.dtype, order="F")

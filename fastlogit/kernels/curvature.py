@@ -15,7 +15,7 @@ from fastlogit.kernels.jit import tile as compiled
 from fastlogit.kernels.losses import LOSS, SMALLEST_MARGIN, Tile, losses, probabilities, weigh_and_sum
 from fastlogit.kernels.passes import class_factors, row_weights, tile_for
 from fastlogit.kernels.pointer import i64
-from fastlogit.kernels.simd import Sum, Vector, muladd
+from fastlogit.kernels.simd import Sum, Vector, muladd, where
 from fastlogit.kernels.storage import (
     ROWS_AT_ONCE,
     accumulate,
@@ -34,12 +34,18 @@ HESS_ROWS = 128
 
 @compiled
 def _curvature(P: Any, s: Any, k: int, m: int, K: int, n: int, c: Any) -> None:
-    """``c[r] = s[r] p_k (delta_km - p_m)``."""
+    """``c[r] = s[r] p_k (delta_km - p_m)``; of a sure class ``1 - p`` is what the others add up to: nothing cancels."""
     for r in range(n):
         if K == 1:
             c[r] = s[r] * P[0, r] * P[1, r]
         elif k == m:
-            c[r] = s[r] * P[k, r] * (1.0 - P[k, r])
+            rest = 1.0 - P[k, r]
+            if rest < 0.5:
+                rest = 0.0
+                for other in range(K):
+                    if other != k:
+                        rest += P[other, r]
+            c[r] = s[r] * P[k, r] * rest
         else:
             c[r] = -s[r] * P[k, r] * P[m, r]
 
@@ -166,21 +172,32 @@ def _along(typingctx: Any, n: Any, b: Any, P: Any, Z: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         tile: Any = Tile(context, builder, signature, args, "n b P Z")
         lanes, K = tile.lanes, builder.sdiv(tile.Z.shape[0], i64(2))
-        without = builder.sub(tile.P.shape[0], K)  # of two classes the first has no margin
-        with lanes.rows(tile.n) as (r, _):
+        two = builder.icmp_signed(">", tile.P.shape[0], K)  # of two classes the first has no margin
 
-            def direction(k: Any, r: Any = r) -> tuple[Vector, Vector]:
-                row = builder.add(K, k)
-                v = lanes.load(tile.Z.at(row, r)) + lanes.splat(tile.b.load(row))
-                return lanes.load(tile.P.at(builder.add(without, k), r)), v
+        def direction(k: Any, r: Any) -> Vector:
+            row = builder.add(K, k)
+            v: Vector = lanes.load(tile.Z.at(row, r)) + lanes.splat(tile.b.load(row))
+            return v
 
-            mean = Sum(lanes, lanes.zero)
-            with lanes.loop(i64(0), K) as k:
-                p, v = direction(k)
-                mean.value = muladd(p, v, mean.value)
-            with lanes.loop(i64(0), K) as k:
-                p, v = direction(k)
-                lanes.store(p * (v - mean.value), tile.Z.at(k, r))
+        with lanes.rows(tile.n) as (r, _), builder.if_else(two) as (of_two, of_more):
+            with of_two:
+                p, q = (lanes.load(tile.P.at(i64(k), r)) for k in (1, 0))
+                lanes.store(p * q * direction(i64(0), r), tile.Z.at(i64(0), r))
+            with of_more:
+                # v_k - sum_l p_l v_l, from the likeliest class's v on: of a sure class nothing cancels
+                likeliest, reference = Sum(lanes, lanes.zero), Sum(lanes, lanes.zero)
+                with lanes.loop(i64(0), K) as k:
+                    p = lanes.load(tile.P.at(k, r))
+                    likelier = p > likeliest.value
+                    reference.value = where(likelier, direction(k, r), reference.value)
+                    likeliest.value = where(likelier, p, likeliest.value)
+                mean = Sum(lanes, lanes.zero)
+                with lanes.loop(i64(0), K) as k:
+                    difference = direction(k, r) - reference.value
+                    mean.value = muladd(lanes.load(tile.P.at(k, r)), difference, mean.value)
+                with lanes.loop(i64(0), K) as k:
+                    difference = direction(k, r) - reference.value
+                    lanes.store(lanes.load(tile.P.at(k, r)) * (difference - mean.value), tile.Z.at(k, r))
         return context.get_dummy_value()
 
     return types.void(types.int64, b, P, Z), codegen

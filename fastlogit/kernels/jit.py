@@ -25,7 +25,7 @@ from numba.core.serialize import dumps
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from fastlogit.kernels import driver
+from fastlogit.kernels import clock, driver
 
 # No fast-math: numba writes its flags into every instruction of a function, also those that an intrinsic made, and
 # reassociation deletes the exact reductions of `elementary`. What may be reordered or fused says so itself (`simd`).
@@ -223,6 +223,7 @@ class Kernel:
 
     def __call__(self, n_chunks: int, *args: Any) -> None:
         """Run ``f(chunk, n_chunks, *args)`` for each chunk; compiles at the first call with the arguments' types."""
+        clock.check()
         kind = tuple(map(_kind, args))
         address = self._addresses.get(kind)
         if address is None:

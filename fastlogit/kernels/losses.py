@@ -255,29 +255,39 @@ def _softmax_soft(tile: Any, rows: Rows) -> None:
     lanes = rows.lanes
     lowest = lanes.constant(-np.inf)
     likeliest, lead, largest = (Sum(lanes, lowest) for _ in range(3))
-    best_other = Sum(lanes, lowest)
+    best_other, own = Sum(lanes, lowest), Sum(lanes, lanes.zero)
     with tile.classes() as k:
         label, z = rows.label(k), rows.margin(k)
         likelier = label > likeliest.value
         best_other.value = maximum(where(likelier, lead.value, z), best_other.value)
         lead.value = where(likelier, z, lead.value)
         likeliest.value = where(likelier, label, likeliest.value)
+        own.value = where(likelier, _index(lanes, k), own.value)
         z = rows.shifted(z, k)
         largest.value = maximum(z, largest.value)
         rows.store(tile.Z, z, k)
     rows.store(tile.M, lead.value - best_other.value)
-    total, linear = Sum(lanes, lanes.zero), Sum(lanes, lanes.zero)
+    # The likeliest class's term is kept apart, as in `_softmax_codes`.
+    others, own_term, linear = (Sum(lanes, lanes.zero) for _ in range(3))
     with tile.classes() as k:
         z = lanes.load(tile.Z.at(k, rows.r)) - largest.value
-        label = rows.label(k)
+        label, is_own = rows.label(k), own.value.equals(_index(lanes, k))
         linear.value = muladd(label, where(label.equals(0.0), 0.0, z), linear.value)
         e = exp(z)
-        total.value = total.value + e
+        own_term.value = where(is_own, e, own_term.value)
+        others.value = where(is_own, others.value, others.value + e)
         rows.store(tile.Z, e, k)
-    rows.store(tile.F, log(total.value) - linear.value)
-    reciprocal = 1.0 / total.value
+    rows.store(tile.F, log1p(others.value + (own_term.value - 1.0)) - linear.value)
+    reciprocal = 1.0 / (others.value + own_term.value)
     with tile.classes() as k:
-        rows.store(tile.Z, lanes.load(tile.Z.at(k, rows.r)) * reciprocal - rows.label(k), k)
+        label, is_own = rows.label(k), own.value.equals(_index(lanes, k))
+        of_own = (1.0 - label) - others.value * reciprocal
+        rows.store(tile.Z, where(is_own, of_own, lanes.load(tile.Z.at(k, rows.r)) * reciprocal - label), k)
+
+
+def _index(lanes: Lanes, k: Any) -> Vector:
+    """Return a class's number in every lane, as a real."""
+    return lanes.splat(lanes.builder.sitofp(k, lanes.scalar))
 
 
 def _two_probabilities(tile: Any, rows: Rows) -> None:

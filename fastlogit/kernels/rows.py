@@ -38,6 +38,10 @@ class Rows(NamedTuple):
         """Return row, column and value of an element that is NaN or infinite."""
         return protocol.first_not_finite(self.X)
 
+    def dense(self, columns: slice) -> NDArray[np.float64]:
+        """Return a copy of some columns of all rows."""
+        return self.X[:, columns].astype(np.float64)
+
     def take(self, rows: NDArray[np.intp]) -> "Rows":
         """Return a copy of some rows."""
         return Rows(read_only(self.X[rows]))

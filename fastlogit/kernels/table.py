@@ -126,6 +126,11 @@ class Table(_Arrays):
         """The table's own type."""
         return self.like.dtype
 
+    def dense(self, columns: slice) -> NDArray[np.float64]:
+        """Return a copy of some columns of all rows."""
+        rows = np.arange(self.shape[0])
+        return Table.of(list(self.columns[columns]), self.dtype).take(rows).dense(slice(None))
+
     def take(self, rows: NDArray[np.intp]) -> Columns:
         """Return a copy of some rows, in ascending order, of the table's own type."""
         X = np.empty((len(rows), len(self.kinds)), self.dtype, order="F")

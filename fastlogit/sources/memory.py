@@ -6,18 +6,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels import curvature, passes, survey
+from fastlogit.kernels import clock, curvature, passes, survey
 from fastlogit.kernels.jit import n_chunks, read_only
 from fastlogit.kernels.losses import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic, Loss
 from fastlogit.kernels.passes import Targets
+from fastlogit.kernels.rows import Rows
 from fastlogit.kernels.storage import empty_sums, n_adjacent, pack, pack_coefficients
-from fastlogit.prediction import decision_function, parts, predict_proba, row_bytes
+from fastlogit.prediction import cut_by_products, decision_function, parts, predict_proba, row_bytes
 from fastlogit.sources.numbers import named, not_finite
 from fastlogit.sources.protocol import CurvatureSums, Moments, PassSums, add_up, n_margins
 from fastlogit.sources.sampling import FarRows, counted, drawn_by_class, pieces
 
 _NONE = read_only(np.empty((0, 0)))
 _BLOCK = 1 << 16
+# Columns of few rows that are centred and multiplied at a time.
+_COLUMNS = 2048
 _SHIFT_ROWS = 256
 _ROUGH_ROWS = 4096
 # A row lies far out from 8 times the mean square of standardised rows on: Gaussian rows never do, one in eight at most.
@@ -235,8 +238,10 @@ class MemorySource:
         inverse_scale = pack(np.append(1.0 / scale, 1.0), dtype)
         base = 1.0 + _square_of_zeros(center, inverse_scale[: self.n_features])
         packed = pack_coefficients(self.storage, W, center, np.float64)
+        K = n_margins(self.n_classes)
+        finer = cut_by_products(self._parts, K * (K + 1) // 2 * inverse_scale.size**2)
         sums: CurvatureSums = add_up(
-            self._grad_hess_of(first, last, *packed, inverse_scale, base) for first, last in self._parts
+            self._grad_hess_of(first, last, *packed, inverse_scale, base) for first, last in finer
         )
         return sums
 
@@ -372,15 +377,43 @@ class MemorySource:
         self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None
     ) -> NDArray[np.float64]:
         """See `fastlogit.sources.protocol.Source.class_curvature`."""
-        K = n_margins(self.n_classes)
-        curvature = np.zeros((K, K))
+        K = self.n_classes
+        products = np.zeros((K, K))
         for first in range(0, self.n_samples, _BLOCK):
             rows = first, min(first + _BLOCK, self.n_samples)
             P = predict_proba(self.storage, self.loss, W, center, dtype or self.dtype, self.targets.offset, rows)
-            P = P[:, -K:]
-            weighted = P * self._row_weights(*rows)[:, None]
-            curvature += np.diag(weighted.sum(axis=0)) - P.T @ weighted
-        return curvature
+            products += P.T @ (P * self._row_weights(*rows)[:, None])
+        np.fill_diagonal(products, 0.0)  # p - p^2 is what p has with the others: nothing cancels where p is nearly 1
+        curvature = np.diag(products.sum(axis=0)) - products
+        return curvature[-n_margins(K) :, -n_margins(K) :]
+
+    def row_products(self, center: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.row_products`."""
+        products = np.zeros((self.n_samples, self.n_samples))
+        for first in range(0, self.n_features, _COLUMNS):
+            clock.check()
+            some = slice(first, first + _COLUMNS)
+            A = (self.storage.dense(some) - center[some]) * np.sqrt(weight[some])
+            products += A @ A.T
+        return products
+
+    def combination(
+        self, center: NDArray[np.float64], rows: NDArray[np.intp], shares: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.combination`."""
+        sums = np.empty((self.n_features, shares.shape[1]))
+        for first in range(0, self.n_features, _COLUMNS):
+            some = slice(first, first + _COLUMNS)
+            sums[some] = (self.storage.dense(some)[rows] - center[some]).T @ shares
+        return sums
+
+    def margins(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.margins`."""
+        return decision_function(self.storage, W, center, np.float64)
+
+    def with_rows(self, X: NDArray[np.float64]) -> "MemorySource":
+        """See `fastlogit.sources.protocol.Source.with_rows`."""
+        return MemorySource(Rows(read_only(np.ascontiguousarray(X))), self.targets, self.loss, np.float64)
 
     def _row_weights(self, first: int, last: int) -> NDArray[np.float64]:
         """Return sample weights times class weights."""

@@ -133,7 +133,7 @@ class Moments:
         """
         variance = self.squares / self.weight
         n_eps = self.n_samples * np.finfo(np.float64).eps
-        constant = variance <= n_eps * variance + (n_eps * self.mean) ** 2
+        constant = np.sqrt((1.0 - n_eps) * variance) <= n_eps * np.abs(self.mean)  # of 1e300 a square overflows
         return np.where(constant, 0.0, variance)
 
 
@@ -216,6 +216,23 @@ class Source(Protocol):
 
     def widest_row(self, center: NDArray[np.float64], scale: NDArray[np.float64]) -> float:
         """Return the largest ``sum_j ((x_ij - center_j) / scale_j)^2``, to 1e-4, never less; one read of X."""
+
+    def row_products(self, center: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ``sum_j weight_j (x_ij - center_j) (x_lj - center_j)`` (n_samples, n_samples), for few rows.
+
+        One read of X; products in float64.
+        """
+
+    def combination(
+        self, center: NDArray[np.float64], rows: NDArray[np.intp], shares: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return ``sum_i (x_i - center) shares_i`` (n_features, K) over some rows, shares (rows, K); one read of X."""
+
+    def margins(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ``(x_i - center) W + intercepts`` (n_samples, K), without offsets, in float64; one read of X."""
+
+    def with_rows(self, X: NDArray[np.float64]) -> "Source":
+        """Return the source of other rows X (n_samples, m) with the same labels, weights and offsets."""
 
     def information(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ``sum_i a_ij`` and ``sum_i a_ij^2`` with ``a_ij = s_i (x_ij - center_j)^2``; one read of X.

@@ -1,5 +1,6 @@
 """Sparse rows: what kernels add up without a centre, centred by algebra; see `fastlogit.kernels.csr`."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -78,3 +79,24 @@ class SparseSource(MemorySource):
             block[:-1, :-1] -= left + left.T
         H[:, :-1, -1] = H[:, -1, :-1] = h - H[:, -1:, -1] * c
         return H
+
+    def row_products(self, center: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.row_products`: of nonzeros, centred by algebra."""
+        A, root = self._matrix(), np.sqrt(weight)
+        A.data *= root[A.indices]
+        c = center * root
+        left = (A @ c)[:, None]
+        return np.asarray((A @ A.T).toarray() - left - left.T + c @ c)
+
+    def combination(
+        self, center: NDArray[np.float64], rows: NDArray[np.intp], shares: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """See `fastlogit.sources.protocol.Source.combination`."""
+        return np.asarray(self._matrix()[rows].T @ shares - np.outer(center, shares.sum(axis=0)))
+
+    def _matrix(self) -> Any:
+        """Return a copy of the rows as SciPy's."""
+        csr, (data, indices, indptr, _) = import_module("scipy.sparse"), self.storage
+        begin, end = int(indptr[0]), int(indptr[-1])
+        arrays = data[begin:end].astype(np.float64), indices[begin:end], indptr - begin
+        return csr.csr_array(arrays, shape=self.storage.shape)

@@ -57,7 +57,7 @@ def lines():
         for solver in tried:  # compiled, or loaded
             run(X[:40_000], y[:40_000], solver)
         cells = " | ".join(run(X, y, solver) if solver in tried else "" for solver in SOLVERS)
-        yield f"| {K} | {D} | {n} | {len(X)} | {cells} | {', '.join(chosen(len(X), n, 1.0))} |"
+        yield f"| {K} | {D} | {n} | {len(X)} | {cells} | {', '.join(chosen(*X.shape, 1 if K == 2 else K, 1.0))} |"
 
 
 if __name__ == "__main__":

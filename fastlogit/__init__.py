@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fastlogit import reference
-from fastlogit.exceptions import ConvergenceWarning, SeparationWarning
+from fastlogit.exceptions import ConvergenceWarning, Interrupted, SeparationWarning
 from fastlogit.fit import solve
 from fastlogit.notebook import (
     binary_classifier_from,
@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ConvergenceWarning",
+    "Interrupted",
     "LogisticRegression",
     "SeparationWarning",
     "Solution",

@@ -16,7 +16,7 @@ from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.storage import margins_at
 from fastlogit.labels import is_soft
 from fastlogit.prediction import decision_function, parts, predict_proba
-from fastlogit.sources.frames import names_of
+from fastlogit.sources.frames import check_names, names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.numbers import not_finite
 from fastlogit.sources.targets import as_labels, as_offset, as_soft
@@ -35,6 +35,7 @@ class AskedRows:
     def __init__(self, model: Any, X: Any, offset: Any) -> None:
         check_is_fitted(model)
         self.storage, self._dtype = as_storage(X)
+        check_names(X)
         validate_data(model, X, reset=False, skip_check_array=True)
         if self.storage.shape[1] != model.n_features_in_:
             raise ValueError(

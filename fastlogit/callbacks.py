@@ -1,5 +1,6 @@
 """scikit-learn's callbacks during a fit, where an estimator has any, and where the installed scikit-learn does."""
 
+from collections.abc import Callable
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -44,13 +45,13 @@ class FitTask:
         ended = context.call_on_fit_task_end(estimator=self._model, **self._data, reconstruction_attributes=attributes)
         return bool(ended)
 
-    def step(self, attributes: dict[str, Any]) -> bool:
+    def step(self, attributes: Callable[[], dict[str, Any]]) -> bool:
         """Report a step, as if the fit had ended with these attributes; return whether to stop."""
         if self._context is None:
             return False
         step = self._context.subcontext(task_name="step")
         self._begin(step)
-        return self._end(step, attributes)
+        return self._end(step, attributes())
 
     def end(self, attributes: dict[str, Any]) -> None:
         """Report the end of the fit."""

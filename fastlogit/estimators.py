@@ -1,6 +1,6 @@
 """`LogisticRegression`: scikit-learn's conventions on fastlogit's solvers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar, Self
 
@@ -20,7 +20,7 @@ from fastlogit.labels import encoded, factors_of, is_soft
 from fastlogit.parameters import FLAGS, NAMES, RANGES, seed_of
 from fastlogit.progress import shown
 from fastlogit.solvers.solution import Row
-from fastlogit.sources.frames import names_of
+from fastlogit.sources.frames import check_names, names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.numbers import as_numbers
@@ -98,13 +98,14 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
     gap_kind_ : str
         Which bound says so ("A", "P", "D"), or "estimate".
     converged_ : bool
-        Whether the gap is within ``tol``.
+        Whether the gap is within ``tol``, by a bound.
     status_ : str
         How the fit ended, in a sentence.
     n_passes_ : int
         Reads of X.
     separated_ : bool
-        Whether the classes are separated, wholly or but for rows on the boundary.
+        Whether the classes are separated, wholly or but for rows on the boundary, and no penalty, or one as good as
+        none, holds the coefficients.
     history_ : dict of ndarray
         ``n_passes``, ``objective``, ``grad_norm``, ``gap``, ``gap_kind`` and ``seconds`` of each step: what
         ``pandas.DataFrame`` takes.
@@ -191,6 +192,8 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         ------
         MemoryError, TypeError, ValueError
             Naming the argument, row and column, what is there, and what is needed. The model then is as it was.
+        fastlogit.Interrupted
+            On Ctrl-C, the best point so far being the model's: a ``KeyboardInterrupt``, so that loops end too.
 
         Warns
         -----
@@ -199,6 +202,7 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         """
         self._validate_params()
         storage = as_storage(X)
+        check_names(X)
         fitted = copy(self)  # `self` changes at once, and only where all went well
         fitted.__dict__.pop("feature_names_in_", None)
         validate_data(fitted, X, y, skip_check_array=True)
@@ -206,11 +210,11 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         task = FitTask(self, X, y, sample_weight, n_features_in_=fitted.n_features_in_)
         with shown(self.verbose, self.tol) as show:
 
-            def callback(row: Row, W: NDArray[np.float64]) -> bool:
+            def callback(row: Row, W: Callable[[], NDArray[np.float64]]) -> bool:
                 show(row)
-                return task.step(_attributes(W, classes))
+                return task.step(lambda: _attributes(W(), classes))
 
-            solution, objective = minimise(
+            solution, objective, interrupt = minimise(
                 source,
                 C=self.C,
                 fit_intercept=self.fit_intercept,
@@ -241,11 +245,13 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
                 name: np.array([getattr(row, field) for row in rows])
                 for name, field in zip(_HISTORY, Row.__dataclass_fields__, strict=True)
             },
-            _center=objective.scaling.center,
+            _center=np.zeros(source.n_features) if objective is None else objective.scaling.center,
         )
         self.__dict__.update(fitted.__dict__)
         if not hasattr(fitted, "feature_names_in_"):
             self.__dict__.pop("feature_names_in_", None)
+        if interrupt is not None:
+            raise exceptions.Interrupted(solution) from interrupt
         complaint = complaint_of(solution, objective)
         if complaint is not None:
             exceptions.warn(complaint[0], _WARNINGS[complaint[1]])

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from typing import Any
 
 
 class ConvergenceWarning(UserWarning):
@@ -10,6 +11,22 @@ class ConvergenceWarning(UserWarning):
 
 class SeparationWarning(ConvergenceWarning):
     """The classes are separated, wholly or in part, so that without a penalty there is no finite optimum."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a fit: it ends whatever loop the fit stands in, and nothing is lost.
+
+    Attributes
+    ----------
+    solution : Solution
+        The best point so far; `LogisticRegression` has taken it too.
+    """
+
+    def __init__(self, solution: Any) -> None:
+        super().__init__(
+            f"{solution.status.value} It is in the attribute 'solution', and in the estimator that was fitted."
+        )
+        self.solution = solution
 
 
 class InputError(TypeError, ValueError):

@@ -10,23 +10,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastlogit.exceptions import ConvergenceWarning, SeparationWarning, warn
+from fastlogit import solvers
+from fastlogit.exceptions import ConvergenceWarning, Interrupted, SeparationWarning, warn
+from fastlogit.kernels import clock
 from fastlogit.kernels.jit import threads
 from fastlogit.objective import Objective
 from fastlogit.parameters import check, seed_of
 from fastlogit.plan import is_short, plan
 from fastlogit.scaling import Scaling
-from fastlogit.solvers import SOLVERS
 from fastlogit.solvers.solution import Row, Solution, Status
 from fastlogit.sources.numbers import named
-from fastlogit.sources.protocol import Source
+from fastlogit.sources.protocol import Moments, Source, n_margins
 from fastlogit.sources.targets import check_classes, memory_source
 
-Progress = Callable[[Row, NDArray[np.float64]], Any]
+Progress = Callable[[Row, Callable[[], NDArray[np.float64]]], Any]
 # A warning of separation names so many columns at most, those that count at least this share of the first.
 _NAMED, _LEADING = 5, 0.3
-# Where another solver comes after it, the first one has so many steps.
-_FIRST_STEPS = 50
+# Squares of what is smaller are 0, or nearly.
+_TINY, _EPS = 1e-140, float(np.finfo(np.float64).eps)
+# Of columns larger than the first squares overflow, at least in rows of small weight, which may lie further out; of
+# those larger than the second, or smaller than its inverse, coefficients do in float32.
+_HUGE, _HUGE_32 = 1e130, 1e30
 
 
 def solve(
@@ -77,7 +81,7 @@ def solve(
     max_iter : int
         Iterations at most.
     time_limit : float, optional
-        Seconds; the best point so far is returned.
+        Seconds, after which the best point so far is returned: no later than 0.2 s and one kernel call after it.
     n_threads : int, optional
         Threads of the kernels; by default all, but one where there is little to do.
     random_state : int, RandomState or None
@@ -96,14 +100,16 @@ def solve(
     TypeError, ValueError
         Naming the argument, what it has, and what is needed.
 
+    fastlogit.Interrupted
+        On Ctrl-C; its ``solution`` has the best point so far.
+
     Warns
     -----
     ConvergenceWarning
-        If the gap is not within ``tol``, by a bound or, where ``gap_kind`` says so, by an estimate; not where the
-        caller interrupted the fit.
+        If the gap was not shown to be within ``tol`` by a bound; not where the callback stopped the fit.
     SeparationWarning
-        If there is no finite optimum; it names the columns along which the coefficients grow. Separation but for rows
-        on the boundary is looked for by "newton" alone.
+        If there is no finite optimum, or only a penalty too weak to tell makes one; it names the columns along which
+        the coefficients grow. Separation but for rows on the boundary is looked for by "newton" alone.
     """
     check(
         "solve",
@@ -119,7 +125,7 @@ def solve(
     seed = seed_of(random_state)
     source = memory_source(X, y, sample_weight, class_weight, offset)
     check_classes(source.targets)
-    solution, objective = minimise(
+    solution, objective, interrupt = minimise(
         source,
         C=C,
         fit_intercept=fit_intercept,
@@ -132,6 +138,8 @@ def solve(
         random_state=seed,
         callback=None if callback is None else lambda row, _: callback(row),
     )
+    if interrupt is not None:
+        raise Interrupted(solution) from interrupt
     complaint = complaint_of(solution, objective)
     if complaint is not None:
         warn(*complaint)
@@ -153,8 +161,8 @@ def minimise(
     memory_limit: int | None = None,
     start: NDArray[np.float64] | None = None,
     callback: Progress | None = None,
-) -> tuple[Solution, Objective]:
-    """Minimise over a source as `solve` says, and return the objective too; no warnings. Callers check parameters.
+) -> tuple[Solution, Objective | None, KeyboardInterrupt | None]:
+    """Minimise over a source as `solve` says; no warnings. Callers check parameters.
 
     Parameters
     ----------
@@ -163,61 +171,58 @@ def minimise(
     start : ndarray of shape W, optional
         Coefficients of the data's own units to begin at.
     callback : callable, optional
-        Called with each row of the history and the coefficients there, of the data's own units.
+        Called with each row of the history and what returns the coefficients there, of the data's own units.
+
+    Returns
+    -------
+    (Solution, Objective or None, KeyboardInterrupt or None)
+        The best point, of the data's own units. No objective where the time limit passed before the first read had
+        ended: the point is then where the fit would have begun, of unknown value. The interrupt, where Ctrl-C ended the
+        fit, is the caller's to raise.
 
     Raises
     ------
     MemoryError, ValueError
         Naming the argument, what it has, and what is needed.
     """
+    began = time.perf_counter()
     how = plan(source, solver, C, memory_limit)
     if n_threads is None and is_short(source):
         n_threads = 1
-    with threads(n_threads), _blas.on_one_thread():
-        objective = survey(source, how.sample, random_state, C=C, fit_intercept=fit_intercept, standardize=standardize)
-        scaling, shape = objective.scaling, objective.shape
+    shape = source.n_features + 1, n_margins(source.n_classes)
+    W0 = np.zeros(shape) if start is None else _identified(start)
+    objective = None
+    try:
+        with threads(n_threads), _blas.on_one_thread(), clock.limited(time_limit):
+            objective = survey(
+                source, how.sample, random_state, C=C, fit_intercept=fit_intercept, standardize=standardize
+            )
+            scaling = objective.scaling
 
-        def to_data(x: NDArray[np.float64]) -> NDArray[np.float64]:
-            return _identified(scaling.to_data(x.reshape(shape)))
+            def to_data(x: NDArray[np.float64]) -> NDArray[np.float64]:
+                return _identified(scaling.to_data(x.reshape(shape)))
 
-        x0 = np.zeros(shape) if start is None else scaling.from_data(_identified(start))
-        solution = _in_turn(
-            objective,
-            how.solvers,
-            x0.ravel(),
-            tol=tol,
-            max_iter=max_iter,
-            callback=None if callback is None else lambda row, x: callback(row, to_data(x)),
-            time_limit=time_limit,
-        )
-        direction = solution.direction
-        found = replace(solution, x=to_data(solution.x), direction=None if direction is None else to_data(direction))
-    return found, objective
+            solution, interrupt = solvers.minimise(
+                objective,
+                how.solvers,
+                scaling.from_data(W0).ravel(),
+                tol=tol,
+                max_iter=max_iter,
+                callback=None if callback is None else lambda row, x: callback(row, lambda: to_data(x())),
+                start=began,
+                is_own_choice=solver != "auto",
+            )
+    except clock.OutOfTime:
+        return _unread(W0, 0 if objective is None else objective.n_passes), objective, None
+    direction = solution.direction
+    found = replace(solution, x=to_data(solution.x), direction=None if direction is None else to_data(direction))
+    return found, objective, interrupt
 
 
-def _in_turn(
-    objective: Objective,
-    solvers: list[str],
-    x0: NDArray[np.float64],
-    *,
-    max_iter: int,
-    time_limit: float | None,
-    **settings: Any,
-) -> Solution:
-    """Call solvers in turn, each from where the last one ended, until one bounds the gap or the caller stops it."""
-    name, *others = solvers
-    most = min(max_iter, _FIRST_STEPS) if others else max_iter
-    start = time.perf_counter()
-    solution = SOLVERS[name](objective, x0, max_iter=most, time_limit=time_limit, **settings)
-    is_bounded = solution.converged and solution.gap_kind != "estimate"
-    gave_up = solution.status in (Status.MAX_ITER, Status.STALLED, Status.CONVERGED)
-    if not others or is_bounded or not gave_up or solution.n_iter >= max_iter:
-        return solution
-    seconds = time.perf_counter() - start
-    left = None if time_limit is None else max(time_limit - seconds, 0.0)
-    last = _in_turn(objective, others, solution.x, max_iter=max_iter - solution.n_iter, time_limit=left, **settings)
-    history = [*solution.history, *(replace(row, seconds=row.seconds + seconds) for row in last.history)]
-    return replace(last, n_iter=solution.n_iter + last.n_iter, history=history)
+def _unread(W: NDArray[np.float64], n_passes: int) -> Solution:
+    """Return what a fit that was out of time before it had looked at a point ends with."""
+    nan, inf = float("nan"), float("inf")
+    return Solution(W, nan, nan, inf, "estimate", n_iter=0, n_passes=n_passes, status=Status.TIME_LIMIT)
 
 
 class _Blas:
@@ -261,19 +266,21 @@ def _identified(W: NDArray[np.float64]) -> NDArray[np.float64]:
     return W if W.shape[1] == 1 else W - W.mean(axis=1, keepdims=True)
 
 
-def complaint_of(solution: Solution, objective: Objective) -> tuple[str, type[ConvergenceWarning]] | None:
-    """Return the warning that a solution deserves; None where it converged, or where the caller interrupted it."""
-    if solution.status in (Status.CONVERGED, Status.INTERRUPTED):
+def complaint_of(solution: Solution, objective: Objective | None) -> tuple[str, type[ConvergenceWarning]] | None:
+    """Return the warning that a solution deserves; None where it converged, or where the caller stopped the fit."""
+    if solution.status is Status.INTERRUPTED or (solution.converged and not solution.separated):
         return None
-    if solution.direction is None:
-        gap = f"The relative gap is {solution.gap / abs(solution.value):.1e}"
+    if objective is None or solution.direction is None:
         how = " by an estimate" if solution.gap_kind == "estimate" else ""
-        return f"{solution.status.value} {gap}{how}.", ConvergenceWarning
+        known = np.isfinite(solution.gap) and solution.value != 0.0
+        gap = f"The relative gap is {solution.gap / abs(solution.value):.1e}{how}." if known else "Its gap is unknown."
+        return f"{solution.status.value} {gap}", ConvergenceWarning
+    why = Status.WEAKLY_PENALIZED if solution.converged else solution.status
     size = np.abs(solution.direction[:-1] * objective.scaling.scale[:, None]).max(axis=1)  # of standardised columns
     leading = np.argsort(-size, kind="stable")[:_NAMED]
     names = objective.source.feature_names
     columns = ", ".join(named(int(j), names) for j in leading if size[j] >= _LEADING * size.max())
-    return f"{solution.status.value} Columns that lead: {columns}.", SeparationWarning
+    return f"{why.value} Columns that lead: {columns}.", SeparationWarning
 
 
 def survey(source: Source, sample_rows: int | None, seed: int, **settings: Any) -> Objective:
@@ -282,5 +289,38 @@ def survey(source: Source, sample_rows: int | None, seed: int, **settings: Any) 
         moments, sample = source.moments(), None
     else:
         moments, sample = source.survey(sample_rows, seed)
+    _check_underflow(source, moments)
+    _check_room(source, np.maximum(np.abs(moments.mean), 1.0), moments.weight)
     scaling = Scaling.standard(moments, source.dtype, centered=settings["fit_intercept"])
+    _check_room(source, scaling.scale, moments.weight)
     return Objective(source, scaling, weight=moments.weight, sample=sample, n_passes=1, **settings)
+
+
+def _check_room(source: Source, size: NDArray[np.float64], weight: float) -> None:
+    """Raise where squares of columns' means, or deviations, or in float32 their inverses or sums, would overflow."""
+    is_float32 = source.dtype == np.float32
+    is_bad = (size > _HUGE_32) | ((size > 0.0) & (size < 1.0 / _HUGE_32)) if is_float32 else size > _HUGE
+    if is_bad.any():
+        column = named(int(is_bad.argmax()), source.feature_names)
+        raise ValueError(
+            f"X has values in column {column} of about {size[is_bad][0]:.0e}, which {source.dtype} has no room to "
+            f"compute with: rescale the column{' or use float64' * is_float32}"
+        )
+    if is_float32 and not 1.0 / _HUGE_32 <= weight <= _HUGE_32:
+        raise ValueError(
+            f"sample_weight times class_weight sums to {weight:.0e}, which float32 has no room to compute with: "
+            "rescale the weights, and C against them, or use float64 for X"
+        )
+
+
+def _check_underflow(source: Source, moments: Moments) -> None:
+    """Raise where a column seems constant because its squares are 0 in float64; a read of X where that may be."""
+    tiny = (moments.variance == 0.0) & (moments.mean != 0.0) & (np.abs(moments.mean) < _TINY)
+    if not tiny.any():
+        return
+    scale = np.where(tiny, np.maximum(np.abs(moments.mean), 1e-300), np.inf)
+    if source.widest_row(moments.mean, scale) > _EPS:
+        column = named(int(np.flatnonzero(tiny)[0]), source.feature_names)
+        raise ValueError(
+            f"X has values in column {column} whose squares underflow float64 (below about 1e-154): rescale the column"
+        )

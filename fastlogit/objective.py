@@ -11,7 +11,11 @@ from fastlogit.scaling import Scaling
 from fastlogit.sources.protocol import CurvatureSums, PassSums, Source, n_margins
 
 Array = NDArray[np.float64]
-_FEW_ROWS = 100.0
+_FEW_ROWS, _LARGE = 100.0, 1e30
+# A penalty's second derivative, beside the rows' weight: above it the penalty is taken at its word.
+_WEAK = 1e-9
+# and below this there is none: what is divided by it overflows.
+_NONE = 1e-100
 _EPS, _ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
 
 
@@ -84,12 +88,19 @@ class Objective:
             raise ValueError(f"C={self.C}, but a positive number is needed (infinity for no penalty)")
         if not self.fit_intercept and np.any(self.scaling.center):
             raise ValueError("a scaling with a centre needs an intercept: use one that is not centred")
-        strength = np.ones(self.source.n_features + 1) / self.C
+        strength = np.full(self.source.n_features + 1, 1.0 / self.C if self.C > 1e-308 else np.inf)
         strength[-1] = 0.0
         if not self.standardize:
-            strength[:-1] /= self.scaling.scale**2
+            with np.errstate(over="ignore", divide="ignore"):
+                strength[:-1] /= self.scaling.scale**2
         strength[:-1] += self.ridge
-        self._strength = strength[:, None]
+        if not np.isfinite(strength).all():
+            column = int(np.flatnonzero(~np.isfinite(strength))[0])
+            raise ValueError(
+                f"C={self.C} makes a penalty that overflows float64 in units of column {column}, whose deviation is "
+                f"{self.scaling.scale[column]:.1e}: raise C or rescale the column"
+            )
+        self._strength = (strength if strength.max() > _NONE * self.weight else np.zeros_like(strength))[:, None]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -100,6 +111,11 @@ class Objective:
     def strength(self) -> Array:
         """The penalty's second derivative for each element of the flat vector."""
         return np.repeat(self._strength, self.shape[1], axis=1).ravel()
+
+    @property
+    def is_weakly_penalized(self) -> bool:
+        """Whether there is no penalty, or one that tells next to nothing of scaled columns."""
+        return float(self._strength.max()) <= _WEAK * self.weight
 
     def on_sample(self) -> "Objective | None":
         """Return the same objective over the sample's rows alone.
@@ -115,6 +131,8 @@ class Objective:
 
     def _grad(self, U: Array, grad: Array) -> Array:
         grad = self.scaling.grad_from_pass(grad) + self._strength * U
+        if grad.shape[1] > 1:  # residuals of softmax sum to 0, and nothing else holds intercepts that all move alike
+            grad[-1] -= grad[-1].mean()
         if not self.fit_intercept:
             grad[-1] = 0.0
         return grad.ravel()
@@ -131,7 +149,11 @@ class Objective:
     def at(self, x: Array, dtype: Any = np.float64) -> Point:
         """Return value and gradient at ``x``, computed in ``dtype``; one read of X."""
         W = self.scaling.to_pass(x.reshape(self.shape))
-        return self._point(x, self.source.loss_grad(W, self.scaling.center, dtype))
+        return self._point(x, self.source.loss_grad(W, self.scaling.center, self._with_room(W, dtype)))
+
+    def _with_room(self, W: Array, dtype: Any) -> Any:
+        """Return ``dtype``, or float64 where coefficients, and margins, are too large for float32."""
+        return np.float64 if np.abs(W).max() > _LARGE else dtype
 
     def value_grad(self, x: Array) -> tuple[float, Array]:
         """Return ``F(x)`` and its gradient, computed in the source's type; one read of X."""
@@ -162,9 +184,11 @@ class Objective:
     def hess_vec(self, x: Array, v: Array, dtype: Any = None) -> Array:
         """Return the Hessian at ``x`` times ``v``, computed in ``dtype`` (by default the source's); one read of X."""
         U, V = x.reshape(self.shape), v.reshape(self.shape)
-        product = self.source.hess_vec(self.scaling.to_pass(U), self.scaling.to_pass(V), self.scaling.center, dtype)
+        size = np.ldexp(1.0, np.frexp(np.abs(v).max())[1])  # a power of two: float32 has room for v / size
+        W, V_ = self.scaling.to_pass(U), self.scaling.to_pass(V / size)
+        product = self.source.hess_vec(W, V_, self.scaling.center, self._with_room(W, dtype))
         self.n_passes += 1
-        return self._grad(V, product)
+        return self._grad(V, size * product)
 
     def hess_diag(self, x: Array) -> Array:
         """Return the Hessian's diagonal at ``x``; one read of X."""
@@ -205,7 +229,8 @@ class Objective:
     def class_curvature(self, x: Array, dtype: Any = None) -> Array:
         """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``x``, p of ``dtype``; one read of X."""
         self.n_passes += 1
-        return self.source.class_curvature(self.scaling.to_pass(x.reshape(self.shape)), self.scaling.center, dtype)
+        W = self.scaling.to_pass(x.reshape(self.shape))
+        return self.source.class_curvature(W, self.scaling.center, self._with_room(W, dtype))
 
     @property
     def lost_digits(self) -> Array:
@@ -217,16 +242,25 @@ class Objective:
             return np.ones(self.source.n_features)
         return np.asarray(1.0 + (self.scaling.center / self.scaling.scale) ** 2)
 
-    @property
-    def rounding(self) -> Array:
-        """How far off a gradient's elements in float64 may be: four standard deviations of its sums, and more.
+    def rounding(self, point: Point) -> Array:
+        """How far off the elements of a float64 gradient may be: four standard deviations of its sums, and more.
 
-        In scaled coordinates the terms of each sum have absolute values that add up to the weight at most; of rows that
-        are centred by algebra, to more where a mean is large beside its deviation.
+        In scaled coordinates the absolute values of each sum's terms add up to the weight at most, and to
+        ``sqrt(2 F weight)``, because the residuals' squares add up to ``2 F`` at most (Pinsker's inequality). Where all
+        rows are on their class's side, residuals are as small as losses: the terms then add up to F times the longest
+        row, and err by as much as margins do, relative to themselves. Of rows that are centred by algebra they add up
+        to more where a mean is large beside its deviation. A read of X the first time that classes are separated.
         """
         lost = self.lost_digits
         size = np.append(np.sqrt(lost) + np.sqrt(lost - 1.0), 1.0)
-        return np.asarray(_ROUNDINGS * _EPS * self.weight * np.repeat(size, self.shape[1]))
+        terms = min(self.weight, (2.0 * abs(point.value) * self.weight) ** 0.5)
+        if point.smallest_margin > 0.0:
+            terms = min(terms, point.value * self._longest_row * (1.0 + point.smallest_margin))
+        return np.asarray(_ROUNDINGS * _EPS * terms * np.repeat(size, self.shape[1]))
+
+    @cached_property
+    def _longest_row(self) -> float:
+        return self.widest_row()
 
     def hess_below(self, x: Array, dtype: Any) -> Array | None:
         """Return a matrix below the Hessian at ``x``, from the sample's rows alone; None where there is no sample.

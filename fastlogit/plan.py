@@ -20,6 +20,8 @@ _SHORT, _LOSS = 1 << 25, 16  # a row's loss is worth so many parameters
 CHEAP_HESSIAN = 128
 #: and up to so many multiply-adds (some 20 ms) little at all.
 CHEAP_PRODUCTS = 1 << 31
+#: In the span of the rows Newton's method is cheap up to so many parameters.
+CHEAP_SPAN = 1024
 #: Above so many the Hessian, and what it costs, are too large for Newton's method.
 LARGEST_HESSIAN = 2048
 # Matrices of all parameters, and of all columns, that live at once (`tests/test_memory.py` measures them).
@@ -27,13 +29,24 @@ _HESSIANS, _GRAMS, _VECTORS = 8, 6, 60
 _FLOAT = 8
 
 
-def chosen(n_samples: int, n_parameters: int, C: float) -> list[str]:
+def has_span(n_samples: int, n_features: int, n_margins: int) -> bool:
+    """Tell whether the span of the rows, where the minimum is, has fewer coefficients, and few enough for a Hessian."""
+    return n_samples < n_features and n_samples * n_margins <= LARGEST_HESSIAN
+
+
+def chosen(n_samples: int, n_features: int, n_margins: int, C: float) -> list[str]:
     """Return the solvers that "auto" takes, one after the other until the gap is bounded.
 
     `bench/crossovers.py` measures where another would be quicker. Without a penalty "newton" alone ends with a bound.
     """
+    n_parameters = (n_features + 1) * n_margins
+    in_span = has_span(n_samples, n_features, n_margins)
+    largest = LARGEST_HESSIAN if C < np.inf else LARGEST_GRAM  # without a penalty no other bounds the gap
+    last = "newton" if n_parameters <= largest else "newton-cg"
+    if in_span:
+        return ["span", last] if n_samples * n_margins <= CHEAP_SPAN else ["lbfgs", "span", last]
     if n_parameters > LARGEST_HESSIAN:
-        return ["lbfgs"]
+        return ["lbfgs", last]
     cheap = n_parameters <= CHEAP_HESSIAN or n_samples * n_parameters**2 <= CHEAP_PRODUCTS
     return ["newton"] if cheap or C == np.inf else ["lbfgs", "newton"]
 
@@ -86,7 +99,9 @@ class Plan:
             partial = blocks * size * size
             held["partial sums"] = max(held["partial sums"], _FLOAT * partial * n_chunks(N, partial))
             held["Hessian"] = _HESSIANS * _FLOAT * n * n
-        if solvers != ["newton"]:
+        if "span" in solvers:
+            held["rows' products"] = _FLOAT * _HESSIANS * ((N + 1) * K) ** 2
+        if set(solvers) & {"lbfgs", "newton-cg"}:
             grams = _GRAMS if source.n_features <= LARGEST_GRAM else 0
             held["preconditioner"] = _FLOAT * (grams * D * D + _VECTORS * n)
         return cls(solvers, sample, held)
@@ -116,8 +131,14 @@ def plan(source: Source, solver: str, C: float, memory_limit: int | None) -> Pla
 
 
 def _plans(source: Source, solver: str, C: float) -> Iterator[Plan]:
-    n_parameters = (source.n_features + 1) * n_margins(source.n_classes)
-    choices = [[solver]] if solver != "auto" else [chosen(source.n_samples, n_parameters, C), ["lbfgs"]]
+    shape = source.n_samples, source.n_features, n_margins(source.n_classes)
+    if solver == "auto":
+        choices = [chosen(*shape, C), ["lbfgs"]]
+    elif solver == "newton":  # in the span of the rows it is the same method, in the coordinates where it is quick
+        choices = [["span", "newton"]] if has_span(*shape) else [["newton"]]
+    else:  # where it shows no bound, another does, as a rule in a read or two
+        closing = ["span"] if has_span(*shape) else ["newton"] if (shape[1] + 1) * shape[2] <= LARGEST_HESSIAN else []
+        choices = [[solver, *closing], [solver]]
     for sample in dict.fromkeys([sample_size(source), None]):
         for solvers in choices:
             yield Plan.of(source, solvers, sample)

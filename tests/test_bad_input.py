@@ -56,6 +56,11 @@ CASES = {
 }
 
 
+def called(value):
+    """Return a test's name for a value: short, and the same in every process, which addresses are not."""
+    return re.sub(r" (at|object at) 0x\w+", "", " ".join(repr(value).split()))[:40]
+
+
 @pytest.mark.parametrize("train", [fl.binary_classifier_from, fl.multiclass_classifier_from], ids=["binary", "multi"])
 @pytest.mark.parametrize("name", CASES)
 def test_training(name, train):
@@ -76,7 +81,7 @@ def test_binary_labels_are_two():
         (dict(learning_rate=np.nan), "learning_rate=nan"),
         (dict(epsilon=0.0), "epsilon=0.0"),
     ],
-    ids=str,
+    ids=called,
 )
 def test_settings(options, sentence):
     with pytest.raises(ValueError, match=sentence):
@@ -112,20 +117,40 @@ def test_vectors_must_fit_the_model():
         (dict(sample_weight=np.full(20, 1e300)), r"sample_weight sums to 2e\+301, but 1e\+100 at most is needed"),
         (dict(sample_weight=np.full(20, 1e308)), "sample_weight sums to inf, .*multiply C by it"),
         (dict(sample_weight=1e80, class_weight=[1e30, 1.0]), "sample_weight times class_weight sums to"),
+        (dict(sample_weight=1e-300), r"sample_weight sums to 2e-299, but 1e-100 at least .*multiply the weights"),
         (dict(class_weight=[1e200, 1.0]), r"class_weight sums to 2e\+201"),
         (dict(class_weight="balanced"), "class_weight is 'balanced', but an array .2,. is needed"),
         (dict(class_weight={0: 1.0, 1: 2.0}), r"class_weight is \{0: 1.0, 1: 2.0\}, but an array"),
         (dict(class_weight=["a", "b"]), "class_weight has dtype <U1"),
         (dict(offset=np.full(20, np.inf)), "offset has infinity in row 0"),
+        (dict(offset=np.where(Y, 0.0, -1e300)), r"offset has \[-1.*300\] in row 1, but 1e\+30 at most is needed"),
         (dict(offset=np.ones((20, 2))), r"offset has shape \(20, 2\), but \(20,\) is needed for two classes"),
         (dict(class_weight=[1.0]), r"class_weight has shape \(1,\), but \(2,\) is needed"),
         (dict(class_weight=[1.0, -1.0]), "class_weight is"),
     ],
-    ids=str,
+    ids=called,
 )
 def test_weights_and_offset(keywords, sentence):
     with pytest.raises(ValueError, match=sentence):
         memory_source(X, Y.astype(int), **keywords)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "column", "settings", "sentence"),
+    [
+        (np.float32, X[:, 0] * 1e37, {}, r"X has values in column 3 of about .*, which float32 has no room"),
+        (np.float32, X[:, 0] * 1e-37, {}, r"X has values in column 3 of about .*, which float32 has no room"),
+        (np.float32, X[:, 0], dict(sample_weight=1e90), r"sample_weight .* sums to 2e\+91, which float32 has no room"),
+        (np.float64, np.full(20, 1e200), {}, r"X has values in column 3 of about 1e\+200, which float64 has no room"),
+        (np.float64, np.full(20, 1e200), dict(fit_intercept=False), r"X has values in column 3 of about 1e\+200"),
+    ],
+    ids=["large", "small", "weights", "constant", "no intercept"],
+)
+@pytest.mark.parametrize("solver", ["newton", "lbfgs"])
+def test_no_room(dtype, column, settings, sentence, solver):
+    rows = np.column_stack([X, column]).astype(dtype)
+    with pytest.raises(ValueError, match=sentence):
+        fl.solve(rows, Y, solver=solver, **settings)
 
 
 def test_soft_labels():
@@ -212,6 +237,19 @@ def test_labels_of_the_wrong_form(labels, sentence):
             call()
 
 
+@pytest.mark.parametrize(
+    "repeated",
+    [pd.DataFrame(X, columns=["a", "b", "a"]), pa.table(list(X.T), names=["a", "b", "a"])],
+    ids=["pandas", "Arrow"],
+)
+def test_columns_that_share_a_name(repeated):
+    with pytest.raises(ValueError, match="X has several columns of the name 'a'"):
+        fl.LogisticRegression().fit(repeated, Y)
+    with pytest.raises(ValueError, match="X has several columns of the name 'a'"):
+        fl.LogisticRegression().fit(pd.DataFrame(X, columns=["a", "b", "c"]), Y).predict(repeated)
+    assert fl.solve(repeated, np.random.default_rng(0).integers(0, 2, 20)).converged
+
+
 BAD_PARAMETERS = [
     *(("C", value) for value in ("1", None, np.array([1.0]), -1.0, 0.0, np.nan, [1.0])),
     *(("tol", value) for value in ("1", None, 0.0, -1.0, np.nan, np.inf)),
@@ -227,7 +265,7 @@ BAD_PARAMETERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), BAD_PARAMETERS, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize(("name", "value"), BAD_PARAMETERS, ids=called)
 def test_parameters_are_named(name, value):
     sentence = f"The {name!r} parameter of %s must be .*Got "
     with pytest.raises(ValueError, match=sentence % "LogisticRegression") as raised:
@@ -252,7 +290,7 @@ def test_parameters_are_named(name, value):
         ("fit_intercept", np.bool_(False)),
         *(("random_state", value) for value in (None, 0, 2**32 - 1, np.uint32(7), np.random.RandomState(0))),
     ],
-    ids=repr,
+    ids=called,
 )
 def test_parameters_of_every_kind(name, value):
     labels = np.random.default_rng(0).integers(0, 2, 20)

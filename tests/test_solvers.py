@@ -1,12 +1,14 @@
 """The solvers: the optimum to what was asked for, bounds that hold, and stopping on request."""
 
+import warnings
+
 import numba
 import numpy as np
 import pytest
 from optimum import LONG, optimum, value_grad_hess
 
 import fastlogit as fl
-from fastlogit.fit import survey
+from fastlogit.fit import complaint_of, survey
 from fastlogit.kernels.jit import max_threads
 from fastlogit.plan import sample_size
 from fastlogit.solvers import SOLVERS, certificates, duality
@@ -278,7 +280,7 @@ def test_auto_goes_on_with_newton_where_lbfgs_is_slow(monkeypatch):
     y = (rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 399] / 5))).astype(int)
     quick = fl.solve(X, y)
     assert quick.converged and quick.gap_kind == "D"
-    monkeypatch.setattr("fastlogit.fit._FIRST_STEPS", 2)
+    monkeypatch.setattr("fastlogit.solvers.in_turn._FIRST_STEPS", 2)
     slow = fl.solve(X, y)
     assert slow.converged and slow.gap_kind in "AP" and slow.n_iter > 2
     assert slow.value == pytest.approx(quick.value, rel=2e-8)
@@ -358,7 +360,9 @@ def test_stopping_keeps_the_best_point():
         if row.n_passes > 3:
             raise KeyboardInterrupt
 
-    solution = fl.solve(X, y, callback=interrupt)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        fl.solve(X, y, callback=interrupt)
+    solution = stop.value.solution
     assert solution.status is fl.Status.INTERRUPTED
     assert np.isfinite(solution.x).all()
 
@@ -374,7 +378,9 @@ def test_ctrl_c_while_a_row_of_the_history_is_written(monkeypatch):
             super().__init__(*args)
 
     monkeypatch.setattr(solutions, "Row", Row)
-    found = fl.solve(X, y, solver="newton-cg")
+    with pytest.raises(fl.Interrupted) as stop:
+        fl.solve(X, y, solver="newton-cg")
+    found = stop.value.solution
     assert found.status is fl.Status.INTERRUPTED
     assert (found.value, found.gap) == (want[1].value, want[1].gap)
 
@@ -405,3 +411,52 @@ def test_a_sample_bounds_the_hessian_from_below():
     tilde = np.column_stack([(X - objective.scaling.center) / objective.scaling.scale, np.ones(len(X))])
     assert objective.widest_row() == pytest.approx(np.linalg.norm(tilde, axis=1).max(), rel=1e-4)
     assert objective.widest_row() >= np.linalg.norm(tilde, axis=1).max()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("solver", ["newton", "lbfgs", "newton-cg"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_an_offset_that_leaves_no_curvature(n_classes, solver, fit_intercept):
+    """Steps of 0 went on for ever, and the classes' mean curvature was divided by itself."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 2)), rng.integers(0, n_classes, 30)
+    offset = 1e8 * rng.standard_normal((30, 1 if n_classes == 2 else n_classes))
+    for C in (1.0, np.inf):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fl.ConvergenceWarning)
+            solution = fl.solve(X, y, C=C, offset=offset, solver=solver, fit_intercept=fit_intercept, max_iter=50)
+        assert np.isfinite(solution.x).all() and len(solution.history) < 150
+
+
+@pytest.mark.parametrize("solver", ["newton", "lbfgs", "newton-cg"])
+def test_an_offset_that_leaves_no_loss(solver):
+    X, y = np.random.default_rng(0).standard_normal((30, 2)), np.arange(30) % 2
+    solution = fl.solve(X, y, offset=1e6 * (2.0 * y - 1.0), solver=solver)
+    assert solution.converged and solution.value == solution.gap == 0.0
+
+
+@pytest.mark.parametrize("n_samples", [1, 5])
+def test_rows_that_are_all_alike(n_samples):
+    """Fewer rows than columns, that span nothing once they are centred."""
+    soft = np.full((n_samples, 2), [0.25, 0.75])
+    solution = fl.solve(np.ones((n_samples, 8)), soft, solver="newton")
+    assert solution.converged and not np.any(solution.coef)
+    np.testing.assert_allclose(solution.intercept, np.log(3.0), rtol=1e-4)
+
+
+def test_a_penalty_of_next_to_nothing():
+    """Gradients squared over 1e-300 overflow."""
+    X, y = np.random.default_rng(0).standard_normal((40, 3)), np.arange(40) % 2
+    found = [fl.solve(X, y, C=C, sample_weight=1e97, standardize=True).x for C in (1e300, np.inf)]
+    np.testing.assert_array_equal(*found)
+
+
+def test_penalties_and_columns_whose_product_overflows():
+    X, y = np.random.default_rng(0).standard_normal((10, 20)), np.arange(10) % 2
+    solution = fl.solve(X * 1e100, y, C=1e-300, standardize=True)
+    assert solution.converged and np.isfinite(solution.x).all()
+
+
+def test_a_gap_is_no_share_of_0():
+    ended = solutions.Solution(np.zeros(2), 0.0, 0.0, 1e-9, "estimate", 200, 280, solutions.Status.MAX_ITER)
+    assert complaint_of(ended, None)[0].endswith("Its gap is unknown.")

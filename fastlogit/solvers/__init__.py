@@ -1,7 +1,5 @@
-"""Solvers: functions of an objective that know nothing of X. `SOLVERS` names them."""
+"""Solvers: functions of an objective that know nothing of X. `SOLVERS` names them, `minimise` calls them in turn."""
 
-from fastlogit.solvers.lbfgs import lbfgs
-from fastlogit.solvers.newton import newton
-from fastlogit.solvers.newton_cg import newton_cg
+from fastlogit.solvers.in_turn import SOLVERS, minimise
 
-SOLVERS = {"newton": newton, "lbfgs": lbfgs, "newton-cg": newton_cg}
+__all__ = ["SOLVERS", "minimise"]

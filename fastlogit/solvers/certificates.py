@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from fastlogit.cholesky import Array, cholesky, pivoted
+
 _EPS = float(np.finfo(np.float64).eps)
 _ITERATIONS = 50
+# Less curvature than this is none: what is divided by it overflows.
+_TINY = 1e-200
 
 
 def chi(u: float) -> float:
@@ -56,18 +58,19 @@ class Factor:
     ----------
     scale : ndarray (n,)
         The diagonal of S.
-    vectors, values : ndarray
-        Eigenvectors and eigenvalues of A where some are 0, these left out; else its Cholesky factor and None.
-    A : ndarray
-        What was factorised.
+    basis : ndarray (n, rank) or None
+        Where A is singular to rounding: B with ``B B' = A``. Its pseudoinverse is then ``B (B' B)^-2 B'``, and the
+        eigenvalues of ``B' B`` are those of A that are not 0.
+    A, L : ndarray
+        A, or ``B' B`` where there is a basis, and its Cholesky factor.
     estimate : float
-        Of the smallest eigenvalue of A that is not 0.
+        Of its smallest eigenvalue.
     """
 
     scale: Array
-    vectors: Array
-    values: Array | None
+    basis: Array | None
     A: Array
+    L: Array
     estimate: float
 
     @classmethod
@@ -76,23 +79,26 @@ class Factor:
 
         The smallest eigenvalue is estimated by inverse iteration.
         """
-        from scipy import linalg
-
         diagonal = np.diag(H)
-        scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+        flat = diagonal <= _TINY
+        scale = 1.0 / np.sqrt(np.where(flat, 1.0, diagonal))
         A = H * scale[:, None] * scale
+        if flat.any():
+            A[flat], A[:, flat] = 0.0, 0.0
         floor = 10.0 * len(A) * _EPS
-        try:
-            L = linalg.cholesky(A, lower=True, check_finite=False)
+        L = cholesky(A)
+        if L is not None:
             estimate = _smallest_eigenvalue(L)
             if estimate > 10.0 * floor:
-                return cls(scale, L, None, A, estimate)
-        except linalg.LinAlgError:
-            pass
-        values, vectors = linalg.eigh(A, check_finite=False)
-        kept = values > floor
-        smallest = float(values[kept][0]) - 0.1 * floor if kept.any() else 0.0
-        return cls(scale, vectors[:, kept], values[kept], A, smallest)
+                return cls(scale, None, A, L, estimate)
+        B, _ = pivoted(A, floor)
+        A = B.T @ B
+        L = cholesky(A)
+        ridge = floor * max(float(np.diag(A).max()), 1.0)
+        while L is None:  # pivots so unequal that their products are singular to rounding: no bound, and short steps
+            A = A + ridge * np.eye(len(A))
+            L, ridge = cholesky(A), 100.0 * ridge
+        return cls(scale, B, A, L, _smallest_eigenvalue(L))
 
     @cached_property
     def smallest(self) -> float:
@@ -101,17 +107,18 @@ class Factor:
         Proved by a Cholesky factorisation of A less a little below the estimate: some n^3 flops, where all eigenvalues
         would take 10 n^3.
         """
-        return self.estimate if self.values is not None else _proved_below(self.A, self.estimate)
+        return _proved_below(self.A, self.estimate)
 
     def solve(self, g: Array) -> Array:
         """Return ``H^-1 g``, without the part of ``g`` in directions left out."""
-        from scipy import linalg
+        from scipy.linalg import cho_solve
 
-        g = self.scale * g
-        if self.values is None:
-            x = linalg.cho_solve((self.vectors, True), g, check_finite=False)
+        factor = (self.L, True)
+        if self.basis is None:
+            x = cho_solve(factor, self.scale * g, check_finite=False)
         else:
-            x = self.vectors @ ((self.vectors.T @ g) / self.values)
+            inner = cho_solve(factor, self.basis.T @ (self.scale * g), check_finite=False)
+            x = self.basis @ cho_solve(factor, inner, check_finite=False)
         return np.asarray(self.scale * x)
 
     @property
@@ -119,10 +126,11 @@ class Factor:
         """T with ``T T' = H^-1``: the norm of x in that of ``H^-1`` is ``||x' T||``."""
         from scipy import linalg
 
-        if self.values is not None:
-            return np.asarray(self.scale[:, None] * self.vectors / np.sqrt(self.values))
-        identity = np.eye(len(self.vectors))
-        root = linalg.solve_triangular(self.vectors, identity, lower=True, trans="T", check_finite=False)
+        if self.basis is None:
+            identity = np.eye(len(self.L))
+            root = linalg.solve_triangular(self.L, identity, lower=True, trans="T", check_finite=False)
+        else:
+            root = linalg.cho_solve((self.L, True), self.basis.T, check_finite=False).T
         return np.asarray(self.scale[:, None] * root)
 
     def norm_bound(self, v: Array) -> float:
@@ -145,14 +153,7 @@ def _smallest_eigenvalue(L: Array) -> float:
     return 1.0 / largest_inverse
 
 
-def _proved_below(H: Array, estimate: float) -> float:
-    """Return a lower bound on the smallest eigenvalue of H: ``H - bound I`` has a Cholesky factor."""
-    from scipy import linalg
-
-    for share in (0.8, 0.4, 0.1, 0.01):
-        try:
-            linalg.cholesky(H - share * estimate * np.eye(len(H)), check_finite=False)
-            return share * estimate
-        except linalg.LinAlgError:
-            continue
-    return 0.0
+def _proved_below(A: Array, estimate: float) -> float:
+    """Return a lower bound on the smallest eigenvalue of A: ``A - bound I`` has a Cholesky factor."""
+    shares = (0.8, 0.4, 0.1, 0.01)
+    return next((s * estimate for s in shares if cholesky(A - s * estimate * np.eye(len(A))) is not None), 0.0)

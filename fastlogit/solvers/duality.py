@@ -17,19 +17,26 @@ steps make good for that.
 import numpy as np
 
 from fastlogit.objective import Array, Objective, Point
+from fastlogit.solvers.certificates import Factor
 from fastlogit.solvers.solution import Record, Solution, Status
 
 # Of the gap to reach, what is left to the intercepts and to rounding.
-_SHARE = 0.5
+_SHARE = 0.25
 _ENDLESS = float("inf")
-_PATIENCE = 10
+# The bound has to halve within so many steps: where another solver may go on, and where none does.
+_PATIENCE, _LAST_PATIENCE = 10, 40
+# What the objective falls by in these, relative to itself, where it is only rounding that moves it.
+_FLAT = 1e-13
 
 
 def _squared(objective: Objective, g: Array) -> float:
     """Return ``sum_j g_j^2 / P_j`` over coefficients, infinity where one has no penalty."""
     K = objective.shape[1]
     strength = objective.strength[:-K]
-    return float(g[:-K] @ (g[:-K] / strength)) if strength.min() > 0.0 else _ENDLESS
+    if not strength.min() > 0.0:
+        return _ENDLESS
+    with np.errstate(over="ignore"):  # of weak penalties the bound is infinite then, and says nothing
+        return float(g[:-K] @ (g[:-K] / strength))
 
 
 def expected_gap(objective: Objective, point: Point) -> float:
@@ -37,60 +44,93 @@ def expected_gap(objective: Objective, point: Point) -> float:
     return 0.5 * _squared(objective, point.grad)
 
 
-def gap(objective: Objective, point: Point) -> float:
-    """Return bound D for a gradient in float64, or infinity; two reads of X where there are intercepts."""
-    K, g, rounding = objective.shape[1], point.grad, objective.rounding
+def gap(objective: Objective, point: Point, hess: Array | None = None) -> float:
+    """Return bound D for a gradient in float64, or infinity.
+
+    Two reads of X where there are intercepts, none where ``hess``, the Hessian there in float64, is given.
+    """
+    K, g, rounding = objective.shape[1], point.grad, objective.rounding(point)
     error = _squared(objective, rounding) ** 0.5
     if not np.isfinite(error):
         return _ENDLESS
     if not objective.fit_intercept:
         return float(0.5 * (_squared(objective, g) ** 0.5 + error) ** 2)
-    values, vectors = np.linalg.eigh(objective.class_curvature(point.x, np.float64))
-    kept = slice(0 if K == 1 else 1, None)  # all intercepts alike change nothing
-    values, vectors = values[kept], vectors[:, kept]
-    if not values[0] > 0.0:
+    h = objective.class_curvature(point.x, np.float64) if hess is None else hess[-K:, -K:].copy()
+    if not h.diagonal().min() > 0.0:
         return _ENDLESS
-    u = vectors @ ((vectors.T @ g[-K:]) / values)
-    if np.ptp(np.append(u, 0.0)) > 1.0:
+    if K > 1:  # all intercepts alike change nothing, and have no gradient: a curvature of their own
+        h += np.sqrt(np.outer(h.diagonal(), h.diagonal())) / K
+    factor = Factor.of(h)
+    u = factor.solve(g[-K:])
+    if factor.basis is not None or np.ptp(np.append(u, 0.0)) > 1.0:
         return _ENDLESS
     shift = np.zeros_like(g)
     shift[-K:] = u
-    left = g - objective.hess_vec(point.x, shift, np.float64)
+    left = g - (objective.hess_vec(point.x, shift, np.float64) if hess is None else hess @ shift)
     # what rounding leaves of the intercepts' part, and may have taken from it
-    rest = float(np.linalg.norm(left[-K:]) + np.linalg.norm(rounding[-K:])) / float(values[0]) ** 0.5
-    intercepts = float(np.linalg.norm((vectors.T @ g[-K:]) / values**0.5)) + rest
+    rest = factor.norm_bound(left[-K:]) + factor.norm_bound(rounding[-K:])
+    intercepts = max(float(g[-K:] @ u), 0.0) ** 0.5 + rest
     return float(0.5 * (_squared(objective, left) ** 0.5 + error) ** 2 + intercepts**2)
 
 
 class Ending:
-    """When a solver that only estimates its gap may stop: where bound D is within tol too, or is getting nowhere.
-
-    An estimate within tol may be wrong by far; from there on the bound has to halve within every ten reads.
-    """
+    """When a solver that only estimates its gap may stop: where bound D is within tol, or is getting nowhere."""
 
     def __init__(self, objective: Objective, record: Record) -> None:
         self._objective, self._record = objective, record
-        floor = 0.5 * _squared(objective, objective.rounding)
-        self._is_near = np.isfinite(floor) and record.is_small(floor / _SHARE, objective.weight)
-        self._lowest, self._read = _ENDLESS, 0
+        self._lowest, self._value, self._idle = _ENDLESS, _ENDLESS, 0
+        self._tried, self._bound = _ENDLESS, _ENDLESS
 
-    def __call__(self, point: Point, estimate: float) -> bool:
-        """Tell whether to stop."""
+    def is_bounded(self, point: Point, estimate: float, hess: Array | None = None) -> bool:
+        """Tell whether bound D is within tol; it is tried where it promises to be, anew at half of what failed.
+
+        The estimate of the gap tells what intercepts may add, which at most double it. Reads as `gap`.
+        """
+        if point.value == 0.0 and not point.smallest_margin > 0.0:  # by the offset alone; no loss is negative
+            self._bound = 0.0
+            return True
+        expected = expected_gap(self._objective, point)
+        size = expected if expected < _ENDLESS else float(np.abs(point.grad).max())
+        self._idle += 1
+        if size < 0.5 * self._lowest:
+            self._lowest, self._value, self._idle = size, point.value, 0
+        promised = max(expected, 2.0 * estimate) / _SHARE
+        if expected > 0.5 * self._tried or not self._record.is_small(promised, point.value):
+            return False
+        self._tried, self._bound = expected, gap(self._objective, point, hess)
+        return self._record.is_small(self._bound, point.value)
+
+    def gives_up(self, point: Point, estimate: float) -> bool:
+        """Tell whether nothing is gained any more, or only an estimate is within tol and no bound is coming nearer."""
+        patience = _PATIENCE if self._record.has_successor else _LAST_PATIENCE
+        if self._idle > patience and self._value - point.value <= _FLAT * abs(point.value):
+            return True
         if not self._record.is_small(estimate, point.value):
             return False
-        expected = expected_gap(self._objective, point)
-        if not self._is_near or self._record.is_small(expected / _SHARE, point.value):
-            return True
-        if expected <= 0.5 * self._lowest:
-            self._lowest, self._read = expected, self._objective.n_passes
-        return self._objective.n_passes - self._read > _PATIENCE
+        floor = 0.5 * _squared(self._objective, self._objective.rounding(point))
+        return self._idle > patience or not self._record.is_small(floor / _SHARE, point.value)
 
     def solution(self, point: Point, estimate: float, stop: Status | None) -> Solution:
-        """Return the solution at the last point, its gap bounded where that shows it to be within tol."""
-        if self._record.is_small(expected_gap(self._objective, point), point.value):
-            bound = gap(self._objective, point)
-            if self._record.is_small(bound, point.value):
-                return self._record.solution(Status.CONVERGED, point, bound, "D")
-        if stop is not Status.INTERRUPTED and self._record.is_small(estimate, point.value):
-            stop = Status.CONVERGED
-        return self._record.solution(stop or Status.CONVERGED, point, estimate, "estimate")
+        """Return the solution at the last point, whose gap is the bound where that is within tol."""
+        if self._record.is_small(self._bound, point.value):
+            return self._record.solution(Status.CONVERGED, point, self._bound, "D")
+        if stop is None:
+            stop = Status.UNBOUNDED if self._record.is_small(estimate, point.value) else Status.STALLED
+        if point.value > self._record.lowest.value:
+            return self._record.solution(stop)
+        return self._record.solution(stop, point, estimate, "estimate")
+
+
+class Within:
+    """Stops where an estimate is within a relative gap: on a sample, or before a bound is looked for."""
+
+    def __init__(self, tol: float) -> None:
+        self._tol = tol
+
+    def is_bounded(self, point: Point, estimate: float) -> bool:
+        """No bound is looked for."""
+        return False
+
+    def gives_up(self, point: Point, estimate: float) -> bool:
+        """Tell whether the estimate is small."""
+        return estimate <= self._tol * abs(point.value)

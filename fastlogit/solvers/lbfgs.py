@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from fastlogit.objective import Array, Objective, Point
-from fastlogit.solvers.duality import Ending
+from fastlogit.solvers.duality import Ending, Within
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.preconditioner import preconditioner
-from fastlogit.solvers.solution import Record, Solution, Status, better_start, solver
+from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
 
 _MEMORY = 20
 #: Down to this relative gap float32 data are computed in float32 (their gradients are added up in float64).
@@ -30,8 +30,10 @@ class Pairs:
 
     def add(self, step: Array, change: Array) -> None:
         """Learn that the gradient changed by ``change`` along ``step``; what is not convex is rounding: left out."""
+        from scipy.linalg.blas import dnrm2  # whose squares do not overflow
+
         curvature = float(step @ change)
-        if curvature > 1e-14 * float(np.linalg.norm(step) * np.linalg.norm(change)):
+        if curvature > 1e-14 * dnrm2(step) * dnrm2(change):
             self._pairs.append((step, change, curvature))
 
     def solve(self, g: Array) -> Array:
@@ -48,24 +50,10 @@ class Pairs:
         return q
 
 
-Enough = Callable[[Point, float], bool]
-
-
-def within(tol: float) -> Enough:
-    """Return what tells whether an estimate is within a relative gap."""
-    return lambda point, estimate: estimate <= tol * abs(point.value)
-
-
 def descend(
-    objective: Objective,
-    point: Point,
-    pairs: Pairs,
-    record: Record,
-    *,
-    enough: Enough | None = None,
-    dtype: Any = np.float64,
+    objective: Objective, point: Point, pairs: Pairs, record: Record, ending: Ending | Within, dtype: Any = np.float64
 ) -> tuple[Point, float, Status | None]:
-    """Descend from ``point`` until the gap is estimated to be small, or nothing is gained.
+    """Descend from ``point`` until the ending says so, or nothing is gained.
 
     Parameters
     ----------
@@ -73,33 +61,34 @@ def descend(
         Where to begin, and what to keep.
     pairs : Pairs
         The approximate inverse Hessian, which learns from each step.
-    enough : callable, optional
-        Tells from a point and the estimate of its gap whether to stop: by default where that is within the record's.
+    ending : Ending or Within
+        Tells where to stop.
     dtype : dtype
         What reads compute in.
 
     Returns
     -------
     (Point, float, Status or None)
-        The last point, the estimate of its gap, and why it is the last; None where the gap seems small.
+        The last point, the estimate of its gap, and why it is the last; None where the ending said so.
 
     Notes
     -----
     The estimate is ``1/2 g' M g`` with the corrected inverse Hessian, and at the end with the preconditioner if that is
     larger.
     """
-    enough = enough or within(record.tol)
     while True:
         step = -pairs.solve(point.grad)
-        estimate = -0.5 * float(point.grad @ step)
-        if enough(point, estimate):
+        slope = float(point.grad @ step)
+        estimate = -0.5 * slope
+        if ending.gives_up(point, estimate):
             estimate = max(estimate, 0.5 * float(point.grad @ pairs.precondition(point.grad)))
         stop = record.add(point, estimate, "estimate")
-        if enough(point, estimate):
+        if ending.is_bounded(point, estimate) or ending.gives_up(point, estimate):
             return point, estimate, None
         if stop is not None:
             return point, estimate, stop
-        slope = float(point.grad @ step)
+        if np.array_equal(point.x + step, point.x):  # nor will it ever move again
+            return point, estimate, Status.STALLED
         following = objective.at(point.x + step, dtype)
         if not is_lower(following, point, slope, dtype):
             pairs.add(step, following.grad - point.grad)
@@ -111,11 +100,10 @@ def descend(
         point = following
 
 
-@solver
 def lbfgs(objective: Objective, x0: Array, record: Record) -> Solution:
     """Minimise by L-BFGS on a Kronecker product of curvatures or on the diagonal, for many parameters.
 
-    Called as `fastlogit.solvers.solution.solver` says. The gap is bound D of `fastlogit.solvers.duality` where the
+    Called as `fastlogit.solvers.solution.Solver` says. The gap is bound D of `fastlogit.solvers.duality` where the
     penalty allows one, else an estimate, by the corrected inverse Hessian or the preconditioner, the larger of the two.
 
     Notes
@@ -126,12 +114,13 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Solution:
     pairs = Pairs(preconditioner(smaller or objective, x))
     if smaller is not None:  # what the sample taught of the curvature serves on
         on_sample = record.on_sample(smaller)
-        x = better_start(objective, x0, descend(smaller, smaller.at(x, dtype), pairs, on_sample, dtype=dtype)[0].x)
-    ending = Ending(objective, record)
+        low = descend(smaller, smaller.at(x, dtype), pairs, on_sample, Within(SAMPLE_TOL), dtype)[0]
+        x = better_start(objective, x0, low.x)
     if dtype != np.float64:
-        rough = within(max(_ROUGH_TOL, record.tol))
-        point, gap, stop = descend(objective, objective.at(x, dtype), pairs, record, enough=rough, dtype=dtype)
-        if stop is not None:
+        rough = Within(max(_ROUGH_TOL, record.tol))
+        point, gap, stop = descend(objective, objective.at(x, dtype), pairs, record, rough, dtype)
+        if stop is not None and stop is not Status.STALLED:
             return record.solution(stop, point, gap, "estimate")
         x = point.x
-    return ending.solution(*descend(objective, objective.at(x), pairs, record, enough=ending))
+    ending = Ending(objective, record)
+    return ending.solution(*descend(objective, objective.at(x), pairs, record, ending))

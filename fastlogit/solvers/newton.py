@@ -13,10 +13,11 @@ from fastlogit.kernels.curvature import HESS_ROWS
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers import certificates
 from fastlogit.solvers.certificates import Factor
-from fastlogit.solvers.lbfgs import Pairs, descend, within
+from fastlogit.solvers.duality import Ending, Within
+from fastlogit.solvers.lbfgs import Pairs, descend
 from fastlogit.solvers.line_search import is_lower, shorter
-from fastlogit.solvers.separation import is_separating
-from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start, solver
+from fastlogit.solvers.separation import Tail, is_separating
+from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
 
 #: Up to this many parameters the Hessian is computed at every read.
 EVERY_READ = 320
@@ -26,6 +27,11 @@ _KEEP = 1e-3
 _LOOSER = 2.0
 #: From this relative gap on bound A is finite as a rule, so that a loose ``tol`` needs no Hessian of all rows either.
 _BOUNDED = 1e-6
+#: From here on an estimate without a bound makes one look for separation; and from here on for the exact radius. A step
+#: costs one read too, and as a rule ends in a bound: these do not depend on ``tol``, so that a looser one is as quick.
+_TAIL, _NEAR = 1e-6, 1e-10
+# So many steps there that do not halve the gap are the last.
+_IDLE = 2
 _KEEP_ON_SAMPLE = 0.03
 _SAMPLE_STEPS = 30
 _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
@@ -66,9 +72,8 @@ class _Model:
         # and T. Mary, "A new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41 (2019)).
         doubt = _ROUNDINGS * float(np.finfo(dtype).eps) * len(H) / max(factor.smallest, 1e-300)
         doubt *= float(objective.lost_digits.max())
-        error = factor.norm_bound(residual) + factor.norm_bound(objective.rounding)
-        lost = factor.values is not None and np.linalg.norm(residual) > _LOST * np.linalg.norm(point.grad)
-        if damping > 0.0 or lost or not doubt < 0.5:
+        error = factor.norm_bound(residual) + factor.norm_bound(objective.rounding(point))
+        if damping > 0.0 or _leaves_out(factor, residual, point.grad) or not doubt < 0.5:
             return cls(factor, step, decrement, np.inf, np.inf)
         sure = (1.0 - doubt) ** 0.5
         radius = point.largest_norm * float(factor.scale.max()) / factor.smallest**0.5 * (1.0 if K == 1 else 2.0**0.5)
@@ -101,15 +106,22 @@ def _newton_step(H: Array, g: Array, value: float, weight: float) -> tuple[Facto
     """Return the factor of ``H + damping I``, the step ``-(H + damping I)^-1 g``, and the damping.
 
     The gap cannot be larger than the value, because no loss is negative. A model that promises more is far outside of
-    where it holds (margins so large that their curvature vanished): it is damped until it promises less.
+    where it holds (margins so large that their curvature vanished): it is damped until it promises less. So is one
+    that leaves out a direction of no curvature at all in which there is a gradient.
     """
     damping = 0.0
     while True:
         factor = Factor.of(H + damping * np.eye(len(H)) if damping else H)
         step = -factor.solve(g)
-        if -0.5 * float(g @ step) <= value or damping > weight:
+        lost = damping == 0.0 and _leaves_out(factor, g + H @ step, g)
+        if (-0.5 * float(g @ step) <= value and not lost) or damping > weight:
             return factor, step, damping
         damping = max(_FIRST_DAMPING * weight, 100.0 * damping)
+
+
+def _leaves_out(factor: Factor, residual: Array, g: Array) -> bool:
+    """Tell whether a step leaves out directions in which there is a gradient."""
+    return factor.basis is not None and bool(np.abs(residual).max() > _LOST * np.abs(g).max())
 
 
 def _identified(H: Array, K: int) -> Array:
@@ -126,11 +138,11 @@ def _identified(H: Array, K: int) -> Array:
     return H
 
 
-@solver
 def newton(objective: Objective, x0: Array, record: Record) -> Solution:
     """Minimise by Newton's method from the minimum over a sample.
 
-    Called as `fastlogit.solvers.solution.solver` says.
+    Called as `fastlogit.solvers.solution.Solver` says. It goes on until a bound is within tol, A, P or D, or no step
+    gains anything: an estimate within tol ends nothing.
 
     Notes
     -----
@@ -140,10 +152,11 @@ def newton(objective: Objective, x0: Array, record: Record) -> Solution:
     """
     x, precondition = _start(objective, x0, record)
     dtype = objective.source.dtype if x.size > EVERY_READ else np.dtype(np.float64)
+    until = Within(min(record.tol, _BOUNDED))
     if x.size > EVERY_READ and precondition is not None:
         assert objective.sample is not None
-        until = min(record.tol, _BOUNDED) / (_LOOSER * objective.sample.largest_share)
-        point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record, enough=within(until))
+        nearer = Within(min(record.tol, _BOUNDED) / (_LOOSER * objective.sample.largest_share))
+        point, _, stop = descend(objective, objective.at(x), Pairs(precondition), record, nearer)
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop)
         gap = _gap_by_sample(objective, point, dtype)
@@ -151,41 +164,58 @@ def newton(objective: Objective, x0: Array, record: Record) -> Solution:
             record.add(point, gap, "A")
             return record.solution(Status.CONVERGED, point, gap, "A")
         x = point.x
-    point = objective.curvature_at(x, dtype)
+    point, ending, tail, before = objective.curvature_at(x, dtype), Ending(objective, record), Tail(objective), np.inf
+    idle = 0
     while True:
         model = _Model.at(objective, point, dtype)
         gap, kind = model.gap()
-        if kind == "estimate" and record.is_small(gap, point.value):
+        if kind == "estimate" and gap <= _NEAR * abs(point.value):
             model = model.with_exact_radius(objective)
             gap, kind = model.gap()
         after = model.gap_after_step()
         stop = record.add(point, gap, kind)
-        if record.is_small(after, point.value):
-            return record.solution(Status.CONVERGED, _stepped(point, model), after, "P")
-        if kind == "A" and record.is_small(gap, point.value):
-            return record.solution(Status.CONVERGED, point, gap, kind)
+        if not record.needs_duality:
+            stepped = _stepped(point, model)
+            if record.is_small(after, max(stepped.value, 0.0)):
+                return record.solution(Status.CONVERGED, stepped, after, "P")
+            if kind == "A" and record.is_small(gap, point.value):
+                return record.solution(Status.CONVERGED, point, gap, kind)
+        if ending.is_bounded(point, min(gap, 0.5 * model.decrement**2), point.hess if dtype == np.float64 else None):
+            return ending.solution(point, gap, None)
         if stop is not None:
             return record.solution(stop)
-        if kind == "estimate" and record.is_small(gap, point.value):
-            if dtype == np.float64:  # nothing is left to gain, and no bound says so
-                if is_separating(objective, model.step):
-                    return record.solution(Status.QUASI_SEPARATED, direction=model.step)
-                return record.solution(Status.STALLED)
-            dtype = np.dtype(np.float64)
-        keep = x.size > EVERY_READ and gap <= _KEEP * abs(point.value)
+        if (kind == "estimate" or record.needs_duality) and gap <= _TAIL * abs(point.value):
+            if dtype != np.float64:
+                dtype = np.dtype(np.float64)
+            elif tail.is_separating(model.step, gap):
+                return record.solution(Status.QUASI_SEPARATED, direction=model.step)
+            idle = idle + 1 if gap >= 0.5 * before else 0  # 0 is not half of 0
+            if idle > _IDLE:  # rounding is all that is left
+                return _stalled(objective, record, ending, point, model, gap)
+            before = gap
+        keep = x.size > EVERY_READ and not record.needs_duality and gap <= _KEEP * abs(point.value)
         x = point.x + model.step
+        if np.array_equal(x, point.x):  # nor will it ever move again
+            return _stalled(objective, record, ending, point, model, gap)
         following = objective.at(x) if keep else objective.curvature_at(x, dtype)
         if not is_lower(following, point, -(model.decrement**2)):
             step = shorter(objective, point, model.step)
             if step is None:
-                return record.solution(Status.STALLED)
+                return _stalled(objective, record, ending, point, model, gap)
             following = objective.curvature_at(point.x + step, dtype)
-        if keep:
-            following, _, stop = descend(objective, following, Pairs(model.factor.solve), record)
+        elif keep:
+            following, _, stop = descend(objective, following, Pairs(model.factor.solve), record, until)
             if stop is not None and stop is not Status.STALLED:
                 return record.solution(stop)
             following = objective.curvature_at(following.x, dtype)
         point = following
+
+
+def _stalled(objective: Objective, record: Record, ending: Ending, point: Point, model: _Model, gap: float) -> Solution:
+    """Return the solution where nothing is left to gain, and no bound says so."""
+    if objective.is_weakly_penalized and is_separating(objective, model.step):
+        return record.solution(Status.WEAKLY_PENALIZED, point, gap, "estimate", model.step)
+    return ending.solution(point, gap, None)
 
 
 def _gap_by_sample(objective: Objective, point: Point, dtype: Any) -> float:
@@ -214,11 +244,11 @@ def _start(objective: Objective, x0: Array, record: Record) -> tuple[Array, Call
         H = _identified(point.hess, smaller.shape[1])
         factor, step, _ = _newton_step(H, point.grad, point.value, smaller.weight)
         slope = float(point.grad @ step)
-        if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value or record.is_late:
+        if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value:
             break
         if x0.size > EVERY_READ and -0.5 * slope < _KEEP_ON_SAMPLE * point.value:
             following, pairs = smaller.at(point.x + step, dtype), Pairs(factor.solve)
-            point = descend(smaller, following, pairs, record.on_sample(smaller), dtype=dtype)[0]
+            point = descend(smaller, following, pairs, record.on_sample(smaller), Within(SAMPLE_TOL), dtype)[0]
             break
         following = smaller.curvature_at(point.x + step, dtype)
         if not is_lower(following, point, slope):

@@ -6,15 +6,16 @@ from functools import partial
 import numpy as np
 
 from fastlogit.objective import Array, Objective, Point
-from fastlogit.solvers.duality import Ending
-from fastlogit.solvers.lbfgs import Enough, within
+from fastlogit.solvers.duality import Ending, Within
 from fastlogit.solvers.line_search import is_lower, shorter
 from fastlogit.solvers.preconditioner import preconditioner
-from fastlogit.solvers.solution import Record, Solution, Status, better_start, solver
+from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
 
 _PRODUCTS = 100
 #: The residual of a step, relative to the gradient, is at most this, and falls with the decrement.
 _FORCING = 0.3
+# Less curvature than this, relative to the preconditioner's, is none.
+_FLAT = 1e-20
 
 
 def conjugate_gradients(
@@ -34,7 +35,8 @@ def conjugate_gradients(
     Notes
     -----
     M. Hestenes and E. Stiefel, "Methods of conjugate gradients for solving linear systems" (1952). What is not convex
-    is rounding: it ends the iteration.
+    is rounding, and where there is no curvature the model has no minimum: it ends the iteration, at the preconditioned
+    gradient where it is the first.
     """
     d, r = np.zeros_like(g), -g
     z = precondition(r)
@@ -43,44 +45,44 @@ def conjugate_gradients(
     for _ in range(_PRODUCTS):
         product = multiply(p)
         curvature = float(p @ product)
-        if curvature <= 0.0:
+        if curvature <= _FLAT * norm:
+            d = d if np.any(d) else p
             break
         step = norm / curvature
         d = d + step * p
         r = r - step * product
         z = precondition(r)
         norm, before = float(r @ z), norm
-        if norm <= tol**2 * first:
+        if not tol**2 * first < norm < first / _FLAT:
             break
         p = z + (norm / before) * p
-    return d, float(g @ d)
+    slope = float(g @ d)
+    return (d, slope) if slope < 0.0 else (precondition(-g), -first)  # no way down: rounding took over
 
 
 def descend(
-    objective: Objective,
-    point: Point,
-    precondition: Callable[[Array], Array],
-    record: Record,
-    *,
-    enough: Enough | None = None,
+    objective: Objective, point: Point, precondition: Callable[[Array], Array], record: Record, ending: Ending | Within
 ) -> tuple[Point, float, Status | None]:
-    """Take Newton's steps from ``point`` until the gap is estimated to be small, or nothing is gained.
+    """Take Newton's steps from ``point`` until the ending says so, or nothing is gained.
 
     Returns as `fastlogit.solvers.lbfgs.descend`. The estimate is half the decrement, ``1/2 g' H^-1 g``, as conjugate
     gradients find it, or as the preconditioner has it, the larger; the history has the preconditioner's.
     """
-    enough = enough or within(record.tol)
     while True:
         rough = 0.5 * float(point.grad @ precondition(point.grad))
         stop = record.add(point, rough, "estimate")
-        if stop is not None:
+        if ending.is_bounded(point, rough) or stop is not None:
             return point, rough, stop
-        tol = min(_FORCING, (2.0 * rough / abs(point.value)) ** 0.25)
+        tol = min(_FORCING, (2.0 * rough / max(point.value, 1e-300)) ** 0.25)
         multiply = partial(objective.hess_vec, point.x)
         step, slope = conjugate_gradients(multiply, precondition, point.grad, tol)
+        if -0.5 * slope > abs(point.value):  # no loss is negative: rounding passed for a curvature
+            step, slope = -precondition(point.grad), -2.0 * rough
         estimate = max(rough, -0.5 * slope)
-        if enough(point, estimate):
+        if ending.gives_up(point, estimate):
             return point, estimate, None
+        if np.array_equal(point.x + step, point.x):  # nor will it ever move again
+            return point, estimate, Status.STALLED
         following = objective.at(point.x + step)
         if not is_lower(following, point, slope):
             shortened = shorter(objective, point, step)
@@ -90,11 +92,10 @@ def descend(
         point = following
 
 
-@solver
 def newton_cg(objective: Objective, x0: Array, record: Record) -> Solution:
     """Minimise by Newton's method without a Hessian, from the minimum over the sample.
 
-    Called as `fastlogit.solvers.solution.solver` says. The gap is bound D of `fastlogit.solvers.duality` where the
+    Called as `fastlogit.solvers.solution.Solver` says. The gap is bound D of `fastlogit.solvers.duality` where the
     penalty allows one, else an estimate.
 
     Notes
@@ -106,8 +107,8 @@ def newton_cg(objective: Objective, x0: Array, record: Record) -> Solution:
     precondition = preconditioner(smaller or objective, x)
     if smaller is not None:
         on_sample = record.on_sample(smaller)
-        x = descend(smaller, smaller.at(x), precondition, on_sample)[0].x
+        x = descend(smaller, smaller.at(x), precondition, on_sample, Within(SAMPLE_TOL))[0].x
         precondition = preconditioner(smaller, x)
         x = better_start(objective, x0, x)
     ending = Ending(objective, record)
-    return ending.solution(*descend(objective, objective.at(x), precondition, record, enough=ending))
+    return ending.solution(*descend(objective, objective.at(x), precondition, record, ending))

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import wraps
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogit.kernels import clock
 from fastlogit.objective import Objective, Point
 
 #: A sample is solved to this relative gap: a tenth of what its own noise leaves of the whole.
@@ -30,6 +30,11 @@ class Status(Enum):
         "The classes are separated but for rows on the boundary, so that without a penalty there is no finite optimum: "
         "give C a finite value."
     )
+    WEAKLY_PENALIZED = (
+        "The classes are separated, at most but for rows on the boundary, so that without a penalty there is no finite "
+        "optimum, and one so weak hardly makes one: give C a smaller value."
+    )
+    UNBOUNDED = "The gap is within tol by an estimate only: no bound on it could be shown."
     STALLED = "No step lowers the objective any further, in float64; the gap could not be shown to be within tol."
 
 
@@ -80,7 +85,8 @@ class Solution:
     status : Status
         How it ended.
     separated : bool
-        Whether every row of positive weight is on its class's side: a proof of separation.
+        Whether every row of positive weight was seen on its class's side, which proves separation, and there is no
+        penalty, or one of less than 1e-9 of the rows' weight, in units of standardised columns.
     quasi_separated : bool
         Whether "newton" found a direction along which no row's margin falls by more than a thousandth of what others
         rise: coefficients would grow along it for ever.
@@ -105,7 +111,7 @@ class Solution:
 
     @property
     def converged(self) -> bool:
-        """Whether the gap is within tol: by a bound, or by an estimate where ``gap_kind`` says so."""
+        """Whether the gap is within tol, by a bound."""
         return self.status is Status.CONVERGED
 
     @property
@@ -119,59 +125,103 @@ class Solution:
         return np.asarray(self.x[-1])
 
 
-#: Called with each row of the history and the point.
-Callback = Callable[[Row, NDArray[np.float64]], Any]
+#: Called with each row of the history and what returns the point.
+Callback = Callable[[Row, Callable[[], NDArray[np.float64]]], Any]
 
 
 class Record:
     """Keeps the history and the best point, and says when to stop.
 
-    A callback that returns True stops the solver; Ctrl-C and the time limit do too. All keep the best point.
+    One record serves all solvers of a fit, in turn.
+
+    Attributes
+    ----------
+    n_iter : int
+        Steps so far: points, but the first.
+    has_successor : bool
+        Whether another solver goes on where this one gets nowhere.
+    needs_duality : bool
+        Whether bound D alone may end the fit, because it has to carry over to other coordinates.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        tol: float,
-        max_iter: int,
-        callback: Callback | None = None,
-        time_limit: float | None = None,
-    ) -> None:
-        self.objective, self.tol, self.max_iter = objective, tol, max_iter
-        self._callback, self._time_limit = callback, time_limit
-        self._start = time.perf_counter()
-        self.history: list[Row] = []
-        self.best: Point | None = None
+    needs_duality = False
 
-    def on_sample(self, smaller: Objective) -> "Record":
-        """Return the record of a solve on the sample, by the same clock."""
-        record = Record(smaller, SAMPLE_TOL, self.max_iter, time_limit=self._time_limit)
-        record._start = self._start
-        return record
+    def __init__(
+        self, objective: Objective, tol: float, max_iter: int, callback: Callback | None = None, start: float = 0.0
+    ) -> None:
+        self.objective, self.tol, self.max_iter, self.has_successor = objective, tol, max_iter, False
+        self._callback, self._start = callback, start or time.perf_counter()
+        self.history: list[Row] = []
+        self.n_iter = 0
+        self._last: NDArray[np.float64] | None = None
+        self._best: tuple[Point, Row] | None = None
+        self._inner: tuple[Record, Callable[[NDArray[np.float64]], NDArray[np.float64]]] | None = None
 
     @property
-    def is_late(self) -> bool:
-        """Whether the time limit has passed."""
-        return self._time_limit is not None and time.perf_counter() - self._start > self._time_limit
+    def is_empty(self) -> bool:
+        """Whether there is no point yet."""
+        return self._best is None and (self._inner is None or self._inner[0].is_empty)
+
+    @property
+    def lowest(self) -> Point:
+        """The lowest point so far."""
+        self._come_back()
+        assert self._best is not None
+        return self._best[0]
+
+    def inside(
+        self, inner: Objective, leave: Callable[[NDArray[np.float64]], NDArray[np.float64]], share: float
+    ) -> "Record":
+        """Return the record of a solve in other coordinates, to a share of the gap; ``leave`` leads back from them.
+
+        It writes into the same history, and its best point counts.
+        """
+        callback = self._callback
+        there = None if callback is None else lambda row, x: callback(row, lambda: leave(x()))
+        record = Record(inner, share * self.tol, self.max_iter - self.n_iter, there, self._start)
+        record.needs_duality, record.history = bool(np.any(inner.strength)), self.history
+        self._inner = record, leave
+        return record
+
+    def _come_back(self) -> None:
+        """Take over what the record inside has found."""
+        if self._inner is None:
+            return
+        (inner, leave), self._inner = self._inner, None
+        self.n_iter += inner.n_iter
+        if inner._best is not None and (self._best is None or inner._best[0].value < self._best[0].value):
+            with clock.limited(None):
+                point, row = inner._best
+                self._best = replace(point, x=leave(point.x)), row
+
+    def on_sample(self, smaller: Objective) -> "Record":
+        """Return the record of a solve on the sample."""
+        return Record(smaller, SAMPLE_TOL, self.max_iter)
 
     def is_small(self, gap: float, value: float) -> bool:
         """Tell whether a gap is within tol of the objective's value."""
         return gap <= self.tol * abs(value)
 
     def add(self, point: Point, gap: float, gap_kind: str) -> Status | None:
-        """Record a point; return why to stop here, if there is a reason other than convergence."""
+        """Record a point, once more where more is known of it; return why to stop here, but for convergence."""
+        self._come_back()
         seconds = time.perf_counter() - self._start
         norm = float(np.abs(point.grad).max())
-        self.history.append(Row(self.objective.n_passes, point.value, norm, gap, gap_kind, seconds))
-        if self.best is None or point.value <= self.best.value:  # after its row, which Ctrl-C looks for
-            self.best = point
+        row = Row(self.objective.n_passes, point.value, norm, gap, gap_kind, seconds)
+        self.history.append(row)
+        if self._last is not None and not np.array_equal(self._last, point.x):
+            self.n_iter += 1
+        self._last = point.x
+        if self._best is None or point.value <= self._best[0].value:
+            self._best = point, row
         if point.smallest_margin > 0.0 and not np.any(self.objective.strength):
             return Status.SEPARATED
-        if self._callback is not None and self._callback(self.history[-1], point.x):
-            return Status.INTERRUPTED
-        if self.is_late:
-            return Status.TIME_LIMIT
-        return Status.MAX_ITER if len(self.history) > self.max_iter else None
+        if self._callback is not None:
+            with clock.limited(None):
+                if self._callback(row, lambda: point.x):
+                    return Status.INTERRUPTED
+        clock.check()
+        return Status.MAX_ITER if self.n_iter >= self.max_iter else None
 
     def solution(
         self,
@@ -182,23 +232,26 @@ class Record:
         direction: NDArray[np.float64] | None = None,
     ) -> Solution:
         """Return the solution at ``point``, by default the best one with the gap that was found for it."""
+        self._come_back()
         if point is None:
-            assert self.best is not None
-            point = self.best
-            row = next(row for row in self.history if row.value == point.value)
+            assert self._best is not None
+            point, row = self._best
             gap, kind = row.gap, row.gap_kind
+        separated = point.smallest_margin > 0.0 and self.objective.is_weakly_penalized
+        if separated and status in (Status.MAX_ITER, Status.STALLED, Status.UNBOUNDED):
+            status = Status.WEAKLY_PENALIZED
         return Solution(
             x=point.x,
             value=point.value,
             grad_norm=float(np.abs(point.grad).max()),
             gap=gap,
             gap_kind=kind,
-            n_iter=len(self.history) - (kind != "P"),
+            n_iter=self.n_iter + (kind == "P"),
             n_passes=self.objective.n_passes,
             status=status,
-            separated=status is Status.SEPARATED,
-            quasi_separated=status is Status.QUASI_SEPARATED,
-            direction=point.x if status is Status.SEPARATED else direction,
+            separated=separated,
+            quasi_separated=not separated and status in (Status.QUASI_SEPARATED, Status.WEAKLY_PENALIZED),
+            direction=point.x if separated else direction,
             history=self.history,
         )
 
@@ -211,34 +264,7 @@ def better_start(objective: Objective, x0: NDArray[np.float64], x: NDArray[np.fl
     return x if at_sample <= at_start else x0
 
 
-Solver = Callable[..., Solution]
-
-
-def solver(run: Callable[[Objective, NDArray[np.float64], Record], Solution]) -> Solver:
-    """Make a solver of a function that minimises and keeps a record: what every solver is called with.
-
-    ``solve(objective, x0, *, tol=1e-8, max_iter=200, callback=None, time_limit=None)``: ``x0`` (n,) is where it starts,
-    or else at the minimum over the sample where that is lower (softmax: its classes sum to 0); ``tol`` the relative gap
-    ``(F - F*) / F`` to reach; ``callback`` is called with each `Row` and its point, and stops by returning True;
-    ``time_limit`` is in seconds. Ctrl-C returns the best point.
-    """
-
-    @wraps(run)
-    def solve(
-        objective: Objective,
-        x0: NDArray[np.float64],
-        *,
-        tol: float = 1e-8,
-        max_iter: int = 200,
-        callback: Callback | None = None,
-        time_limit: float | None = None,
-    ) -> Solution:
-        record = Record(objective, tol, max_iter, callback, time_limit)
-        try:
-            return run(objective, x0, record)
-        except KeyboardInterrupt:
-            if record.best is None:
-                raise
-            return record.solution(Status.INTERRUPTED)
-
-    return solve
+#: Minimises from a flat vector (n,), or from the minimum over the sample where that is lower (softmax: its classes sum
+#: to 0), keeps a record, and returns the solution. Ctrl-C and the time limit pass through: the record has the best
+#: point.
+Solver = Callable[[Objective, NDArray[np.float64], Record], Solution]

@@ -47,6 +47,15 @@ def names_of(X: Any) -> list[str] | None:
     return None if columns is None else [str(name) for name in columns]
 
 
+def check_names(X: Any) -> None:
+    """Raise ValueError where columns of a frame share a name, by which an estimator knows them."""
+    names = X.columns if is_pandas(X) else getattr(X, "column_names", ()) if is_arrow(X) else ()
+    if getattr(names, "is_unique", False) or len(set(names)) == len(names):
+        return
+    repeated = next(name for name in names if list(names).count(name) > 1)
+    raise ValueError(f"X has several columns of the name {repeated!r}: give each its own, or drop the copies")
+
+
 def is_sparse_frame(X: Any) -> bool:
     """Tell whether all columns of a pandas frame are sparse, and have zeros between their elements."""
     return X.shape[1] > 0 and all(_is_sparse(dtype) and dtype.fill_value == 0 for dtype in X.dtypes)

@@ -22,6 +22,10 @@ from fastlogit.sources.sparse import SparseSource
 _BLOCK = 1 << 20
 #: Weights of all rows together: second moments of weights times squares stay below 1e308 for columns up to 1e50.
 MOST_WEIGHT = 1e100
+#: And no less: squares of curvatures, and what is divided by them, are then neither 0 nor infinite.
+LEAST_WEIGHT = 1e-100
+#: Margins of float32 and losses in all rows stay finite; -1e30 rules a class out in a row as well as anything.
+MOST_OFFSET = 1e30
 
 
 def _check_rows(name: str, array: NDArray[Any], n_samples: int) -> None:
@@ -170,7 +174,7 @@ def as_offset(values: ArrayLike | None, n_samples: int, K: int) -> NDArray[Any]:
     Raises
     ------
     TypeError, ValueError
-        If it is no such array of finite numbers.
+        If it is no such array of numbers of 1e30 at most.
     """
     if values is None:
         return read_only(np.empty((0, 0)))
@@ -180,6 +184,12 @@ def as_offset(values: ArrayLike | None, n_samples: int, K: int) -> NDArray[Any]:
         raise ValueError(f"offset has shape {offset.shape}, but {needed}: what is added to each row's margins")
     offset = offset.reshape(n_samples, K)
     _check_finite("offset", offset)
+    if max(offset.max(), -offset.min()) > MOST_OFFSET:
+        row = first_of((np.abs(offset) > MOST_OFFSET).any(axis=1))
+        raise ValueError(
+            f"offset has {offset[row]} in row {row}, but {MOST_OFFSET:.0e} at most is needed: margins would overflow, "
+            "and from 1e16 on coefficients are lost beside it"
+        )
     return read_only(offset)
 
 
@@ -268,15 +278,17 @@ def targets_of(
 
 
 def _weighed(targets: Targets) -> Targets:
-    """Return targets whose weights' sum leaves room for the squares that are made of it."""
+    """Return targets whose weights' sum leaves room for the squares that are made of it, and their inverses."""
     factor = float(targets.class_weight.max(initial=0.0)) if targets.class_weight.size else 1.0
     with np.errstate(over="ignore"):
         total = factor * float(targets.weight.sum(dtype=np.float64) if targets.weight.size else len(targets.y))
-    if total > MOST_WEIGHT:
-        names = _names_of_weights(targets)
+    if not LEAST_WEIGHT <= total <= MOST_WEIGHT:
+        most = total > MOST_WEIGHT
+        needed, does, undoes = (MOST_WEIGHT, "divide", "multiply") if most else (LEAST_WEIGHT, "multiply", "divide")
         raise ValueError(
-            f"{names} sums to {total:.0e}, but {MOST_WEIGHT:.0e} at most is needed, so that squares of sums are "
-            "finite: divide the weights by some number and multiply C by it, which changes no coefficient"
+            f"{_names_of_weights(targets)} sums to {total:.0e}, but {needed:.0e} at {'most' if most else 'least'} is "
+            f"needed, so that squares of sums are finite: {does} the weights by some number and {undoes} C by it, "
+            "which changes no coefficient"
         )
     return targets
 

@@ -1,0 +1,83 @@
+"""Coordinates in the span of the rows, where the minimum is, for data of more columns than rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogit.cholesky import pivoted
+from fastlogit.objective import Array, Objective
+from fastlogit.scaling import Scaling
+
+_SINGULAR = 4.0 * float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Span:
+    """An objective over coefficients in the span of the rows, and the way there and back.
+
+    With ``A = x~ P^-1/2`` (n_samples, n_features), P the penalty's curvature (without a penalty 1), and ``A A' = L L'``
+    by pivoted Cholesky factorisation, margins are ``L t + b`` and the penalty is ``1/2 ||t||^2`` for coefficients
+    ``P^-1/2 A_p' L_p^-T t``, p being the rows of L's pivots: no others with these margins have less of a penalty.
+
+    Attributes
+    ----------
+    whole, inner : Objective
+        Over all coefficients, and over those in the span: (rank + 1, K).
+    metric : ndarray (n_features,)
+        P.
+    factor : ndarray (rank, rank)
+        ``L_p``, lower triangular.
+    pivots : ndarray (rank,)
+        The rows p.
+    """
+
+    whole: Objective
+    inner: Objective
+    metric: Array
+    factor: Array
+    pivots: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, whole: Objective) -> "Span":
+        """Return the span of an objective's rows; one read of X."""
+        strength = whole.strength.reshape(whole.shape)[:-1, 0]
+        is_free = not strength.all()
+        metric = np.ones_like(strength) if is_free else strength
+        products = whole.source.row_products(whole.scaling.center, (metric**0.5 * whole.scaling.scale) ** -2.0)
+        whole.n_passes += 1
+        L, pivots = pivoted(products, _SINGULAR * len(products) * float(np.diag(products).max()))
+        inner = Objective(
+            *(whole.source.with_rows(L), Scaling.none(L.shape[1])),
+            C=np.inf if is_free else 1.0,
+            fit_intercept=whole.fit_intercept,
+            weight=whole.weight,
+            n_passes=whole.n_passes,
+        )
+        factor = L[pivots] if np.any(L) else np.eye(1)  # all rows are alike: the one coefficient tells nothing
+        return cls(whole, inner, metric, factor, pivots)
+
+    def enter(self, x: Array) -> Array:
+        """Return the point of the span with the margins of ``x``; one read of X where x is not 0."""
+        from scipy.linalg import solve_triangular
+
+        inner, whole = np.zeros(self.inner.shape), self.whole
+        if np.any(x):
+            W = whole.scaling.to_pass(x.reshape(whole.shape))
+            margins = whole.source.margins(W, whole.scaling.center)[self.pivots] - W[-1]
+            inner[:-1], inner[-1] = solve_triangular(self.factor, margins, lower=True, check_finite=False), W[-1]
+            whole.n_passes += 1
+        return inner.ravel()
+
+    def leave(self, t: Array) -> Array:
+        """Return the coefficients of a point of the span; one read of X."""
+        from scipy.linalg import solve_triangular
+
+        inner, whole = t.reshape(self.inner.shape), self.whole
+        U = np.empty(whole.shape)
+        shares = solve_triangular(self.factor, inner[:-1], lower=True, trans="T", check_finite=False)
+        U[:-1] = whole.source.combination(whole.scaling.center, self.pivots, shares)
+        U[:-1] = U[:-1] / self.metric[:, None] / whole.scaling.scale[:, None]  # whose product may overflow
+        U[-1] = inner[-1]
+        whole.n_passes += 1
+        return U.ravel()

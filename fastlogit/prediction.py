@@ -15,6 +15,8 @@ from fastlogit.kernels.storage import pack_coefficients
 # 4e9 multiply-adds 100 ms where arithmetic is.
 _PART_BYTES = 1 << 28
 _PART_PRODUCTS = 1 << 32
+# Products of rows with themselves are twice as quick, and each part's sums are as large as a Hessian.
+_GRAM_PRODUCTS = 1 << 33
 
 
 def row_bytes(storage: Any) -> int:
@@ -33,8 +35,8 @@ def parts(storage: Any, K: int, rows_per_part: int | None = None) -> list[tuple[
 
 
 def cut_by_products(parts: list[tuple[int, int]], products_per_row: int) -> list[tuple[int, int]]:
-    """Cut parts further where a row takes many products, so that each is a kernel call of some 100 ms."""
-    size = max(64, _PART_PRODUCTS // products_per_row // 64 * 64)
+    """Cut parts further where a row takes many products with itself, so that each is a kernel call of some 100 ms."""
+    size = max(64, _GRAM_PRODUCTS // products_per_row // 64 * 64)
     return [(first, min(first + size, last)) for begin, last in parts for first in range(begin, last, size)]
 
 

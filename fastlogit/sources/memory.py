@@ -239,7 +239,7 @@ class MemorySource:
         base = 1.0 + _square_of_zeros(center, inverse_scale[: self.n_features])
         packed = pack_coefficients(self.storage, W, center, np.float64)
         K = n_margins(self.n_classes)
-        finer = cut_by_products(self._parts, K * (K + 1) // 2 * inverse_scale.size**2)
+        finer = cut_by_products(self._parts, K * (K + 1) // 2 * inverse_scale.size**2 // 2)  # the upper triangle
         sums: CurvatureSums = add_up(
             self._grad_hess_of(first, last, *packed, inverse_scale, base) for first, last in finer
         )

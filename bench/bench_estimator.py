@@ -21,7 +21,13 @@ def _thousand():
     return X, (rng.random(1000) < 1 / (1 + np.exp(-X[:, 0] + X[:, 1]))).astype(int)
 
 
-SETS = {"569 x 30": lambda: load_breast_cancer(return_X_y=True), "1000 x 10": _thousand}
+def _wide():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 2000))
+    return X, (rng.random(200) < 1 / (1 + np.exp(-X[:, 0] + X[:, 1]))).astype(int)
+
+
+SETS = {"569 x 30": lambda: load_breast_cancer(return_X_y=True), "1000 x 10": _thousand, "200 x 2000": _wide}
 
 
 def _seconds(model, X, y):

@@ -28,6 +28,10 @@ class Interrupted(KeyboardInterrupt):
         )
         self.solution = solution
 
+    def __reduce__(self) -> Any:
+        """Pickle what it was made of: a search's worker sends it home."""
+        return type(self), (self.solution,)
+
 
 class InputError(TypeError, ValueError):
     """An argument is not what is needed, by its type or value.

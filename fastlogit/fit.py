@@ -26,6 +26,7 @@ from fastlogit.sources.targets import check_classes, memory_source
 Progress = Callable[[Row, Callable[[], NDArray[np.float64]]], Any]
 # A warning of separation names so many columns at most, those that count at least this share of the first.
 _NAMED, _LEADING = 5, 0.3
+_SEPARATIONS = (Status.SEPARATED, Status.QUASI_SEPARATED, Status.WEAKLY_PENALIZED)
 # Squares of what is smaller are 0, or nearly.
 _TINY, _EPS = 1e-140, float(np.finfo(np.float64).eps)
 # Of columns larger than the first squares overflow, at least in rows of small weight, which may lie further out; of
@@ -275,12 +276,14 @@ def complaint_of(solution: Solution, objective: Objective | None) -> tuple[str, 
         known = np.isfinite(solution.gap) and solution.value != 0.0
         gap = f"The relative gap is {solution.gap / abs(solution.value):.1e}{how}." if known else "Its gap is unknown."
         return f"{solution.status.value} {gap}", ConvergenceWarning
-    why = Status.WEAKLY_PENALIZED if solution.converged else solution.status
+    whys = [] if solution.converged else [solution.status]
+    if solution.status not in _SEPARATIONS:
+        whys.append(Status.WEAKLY_PENALIZED)
     size = np.abs(solution.direction[:-1] * objective.scaling.scale[:, None]).max(axis=1)  # of standardised columns
     leading = np.argsort(-size, kind="stable")[:_NAMED]
     names = objective.source.feature_names
     columns = ", ".join(named(int(j), names) for j in leading if size[j] >= _LEADING * size.max())
-    return f"{why.value} Columns that lead: {columns}.", SeparationWarning
+    return f"{' '.join(why.value for why in whys)} Columns that lead: {columns}.", SeparationWarning
 
 
 def survey(source: Source, sample_rows: int | None, seed: int, **settings: Any) -> Objective:

@@ -1,5 +1,6 @@
 """Honest endings: `converged` is true where it is said, at every tolerance and every C, and a limit is kept."""
 
+import pickle
 import time
 import warnings
 
@@ -163,6 +164,18 @@ def test_a_penalty_as_good_as_none_says_what_none_says(solver):
     assert not fl.LogisticRegression(C=1e4).fit(X, y).separated_
 
 
+def test_a_limit_on_separated_classes_says_both():
+    X, y = wide(400, 3)
+    fl.LogisticRegression().fit(X, y)  # loads the kernels
+
+    def wait(row):
+        if row.value < 1.0:
+            time.sleep(2.0)
+
+    with pytest.warns(fl.SeparationWarning, match="time_limit passed.*separated.*a smaller value. Columns that lead: "):
+        fl.solve(X, y, C=1e12, time_limit=1.9, callback=wait)
+
+
 def test_an_estimate_is_called_one():
     """What no solver can bound does not converge, and says why."""
     rng = np.random.default_rng(0)
@@ -216,6 +229,8 @@ def test_ctrl_c_ends_the_loop_around_a_fit(monkeypatch):
         for model in models:
             model.fit(X, y)
     assert stop.value.solution.status is fl.Status.INTERRUPTED
+    sent = pickle.loads(pickle.dumps(stop.value))  # as a search's worker does
+    assert isinstance(sent, KeyboardInterrupt) and sent.solution.value == stop.value.solution.value
     assert models[0].status_.startswith("Interrupted") and models[0].predict(X).shape == (300,)
     assert not hasattr(models[1], "coef_")
 

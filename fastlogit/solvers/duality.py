@@ -86,6 +86,7 @@ class Ending:
 
         The estimate of the gap tells what intercepts may add, which at most double it. Reads as `gap`.
         """
+        self._bound = _ENDLESS  # of this point alone
         if point.value == 0.0 and not point.smallest_margin > 0.0:  # by the offset alone; no loss is negative
             self._bound = 0.0
             return True

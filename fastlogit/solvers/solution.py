@@ -93,7 +93,7 @@ class Solution:
     direction : ndarray or None
         Where separated in either way: a direction of the shape of ``x`` along which the coefficients grow.
     history : list of Row
-        One for each iteration.
+        One for each step, and one more where more became known of its point.
     """
 
     x: NDArray[np.float64]

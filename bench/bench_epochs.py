@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastlogit as fl
-from fastlogit.kernels.bandwidth import read_bandwidth
+from fastlogit.kernels.machine.bandwidth import read_bandwidth
 
 
 def seconds_per_epoch(train, X, Y, epochs):

@@ -7,7 +7,7 @@ import pytest
 from cases import DTYPES
 
 import fastlogit as fl
-from fastlogit.kernels.bandwidth import reader
+from fastlogit.kernels.machine.bandwidth import reader
 
 
 @pytest.mark.parametrize("K", [10, 1000])

@@ -10,7 +10,7 @@ import scipy.sparse
 from cases import DTYPES
 from subjects import passes_of, random_matrix, source_of
 
-from fastlogit.kernels.bandwidth import reader
+from fastlogit.kernels.machine.bandwidth import reader
 from fastlogit.sources.targets import memory_source
 
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the case lists are those of the tests
-_digest = hashlib.sha256(b"".join(p.read_bytes() for p in sorted((ROOT / "fastlogit" / "kernels").glob("*.py"))))
+_digest = hashlib.sha256(b"".join(p.read_bytes() for p in sorted((ROOT / "fastlogit" / "kernels").rglob("*.py"))))
 os.environ.setdefault(
     "NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastlogit-bench-{_digest.hexdigest()[:16]}")
 )

@@ -19,7 +19,7 @@ from scipy.linalg import blas  # noqa: E402
 from subjects import random_matrix, source_of  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
-from fastlogit.kernels.jit import threads  # noqa: E402
+from fastlogit.kernels.machine.jit import threads  # noqa: E402
 
 X_BYTES, TILE_BYTES, ROUNDS = 1 << 28, 1 << 18, 7
 HEADER = "| pass | case | ms | against | GF/s | its GF/s | share |\n|---|---|--:|---|--:|--:|--:|"

@@ -22,8 +22,8 @@ import report  # noqa: E402
 from subjects import logits_functions, passes_of, random_matrix, source_of  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
-from fastlogit.kernels.bandwidth import reader  # noqa: E402
-from fastlogit.kernels.jit import threads  # noqa: E402
+from fastlogit.kernels.machine.bandwidth import reader  # noqa: E402
+from fastlogit.kernels.machine.jit import threads  # noqa: E402
 
 GEMM_SHARE = 0.8
 LOGISTIC, SMALL = (64, 100, 1000, 4000), (4, 10, 28)

@@ -6,7 +6,7 @@ No eigenvalue problem of all parameters is ever solved: it takes some thirty tim
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels import clock
+from fastlogit.kernels.machine import clock
 
 Array = NDArray[np.float64]
 _BLOCK = 512

@@ -228,7 +228,7 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rows and epochs: some seconds in all.")] = False,
 ) -> None:
     """Train on three data sets, two real and one generated, and compare the speed with NumPy's."""
-    from fastlogit.kernels.bandwidth import read_bandwidth
+    from fastlogit.kernels.machine.bandwidth import read_bandwidth
 
     rows = rows or (100_000 if quick else 1_000_000)
     epochs = epochs or (20 if quick else 200)

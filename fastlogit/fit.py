@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastlogit import solvers
 from fastlogit.exceptions import ConvergenceWarning, Interrupted, SeparationWarning, warn
-from fastlogit.kernels import clock
-from fastlogit.kernels.jit import threads
+from fastlogit.kernels.machine import clock
+from fastlogit.kernels.machine.jit import threads
 from fastlogit.objective import Objective
 from fastlogit.parameters import check, seed_of
 from fastlogit.plan import is_short, plan

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastlogit.kernels import logits as passes
-from fastlogit.kernels.jit import n_chunks, read_only, threads
-from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
-from fastlogit.kernels.storage import margins_at
+from fastlogit.kernels.losses.protocol import Loss, NotebookLogistic, Softmax
+from fastlogit.kernels.machine.jit import n_chunks, read_only, threads
+from fastlogit.kernels.passes import logits as passes
+from fastlogit.kernels.storages.protocol import margins_at
 from fastlogit.prediction import predict_proba
 from fastlogit.sources.frames import names_of
 from fastlogit.sources.intake import as_storage

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastlogit.kernels.jit import n_chunks
-from fastlogit.kernels.storage import padded
+from fastlogit.kernels.machine.jit import n_chunks
+from fastlogit.kernels.storages.protocol import padded
 from fastlogit.solvers.preconditioner import LARGEST_GRAM
 from fastlogit.sources.protocol import Source, n_margins
 

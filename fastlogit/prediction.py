@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels import passes
-from fastlogit.kernels.jit import n_chunks, read_only
-from fastlogit.kernels.losses import Loss
-from fastlogit.kernels.storage import pack_coefficients
+from fastlogit.kernels.losses.protocol import Loss
+from fastlogit.kernels.machine.jit import n_chunks, read_only
+from fastlogit.kernels.passes import first_order
+from fastlogit.kernels.storages.protocol import pack_coefficients
 
 # A part is one kernel call, and Ctrl-C waits for it: 256 MiB of X take 15 ms where memory is the limit, and
 # 4e9 multiply-adds 100 ms where arithmetic is.
@@ -71,7 +71,7 @@ def decision_function(
     Parameters
     ----------
     storage : NamedTuple
-        The rows, a storage of `fastlogit.kernels.storage`.
+        The rows, a storage of `fastlogit.kernels.storages.protocol`.
     W : ndarray (n_features + 1, K)
         Coefficients, intercepts in the last row.
     center : ndarray (n_features,)
@@ -88,7 +88,8 @@ def decision_function(
     ndarray (last - first, K)
     """
     out = np.empty((_n_rows(storage, rows), W.shape[1]), dtype)
-    return _walk(passes.decision, storage, rows, W.shape[1], out, offset, *pack_coefficients(storage, W, center, dtype))
+    packed = pack_coefficients(storage, W, center, dtype)
+    return _walk(first_order.decision, storage, rows, W.shape[1], out, offset, *packed)
 
 
 def predict_proba(
@@ -103,4 +104,4 @@ def predict_proba(
     """Return the class probabilities (last - first, n_classes); parameters as in `decision_function`."""
     out = np.empty((_n_rows(storage, rows), loss.n_classes), dtype)
     packed = pack_coefficients(storage, W, center, dtype)
-    return _walk(passes.predict_proba, storage, rows, W.shape[1], out, offset, loss, *packed)
+    return _walk(first_order.predict_proba, storage, rows, W.shape[1], out, offset, loss, *packed)

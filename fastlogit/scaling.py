@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels.storage import margins_at
+from fastlogit.kernels.storages.protocol import margins_at
 from fastlogit.sources.protocol import Moments
 
 

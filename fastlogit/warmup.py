@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fastlogit as fl
-from fastlogit.kernels.jit import specialisations
+from fastlogit.kernels.machine.jit import specialisations
 from fastlogit.sources.protocol import n_margins
 from fastlogit.sources.targets import memory_source
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from toys import Deltas, TwoSources
 
-from fastlogit.kernels.columns import Columns
-from fastlogit.kernels.csr import CSR
-from fastlogit.kernels.jit import read_only
-from fastlogit.kernels.losses import Logistic, Softmax
-from fastlogit.kernels.passes import Targets
-from fastlogit.kernels.rows import Rows
-from fastlogit.kernels.table import Column, Table
+from fastlogit.kernels.losses.protocol import Logistic, Softmax
+from fastlogit.kernels.machine.jit import read_only
+from fastlogit.kernels.passes.first_order import Targets
+from fastlogit.kernels.storages.columns import Columns
+from fastlogit.kernels.storages.csr import CSR
+from fastlogit.kernels.storages.rows import Rows
+from fastlogit.kernels.storages.table import Column, Table
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.numbers import computing_dtype
 from fastlogit.sources.targets import source_of

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-_sources = sorted([*(ROOT / "fastlogit" / "kernels").glob("*.py"), *(ROOT / "tests").glob("*.py")])
+_sources = sorted([*(ROOT / "fastlogit" / "kernels").rglob("*.py"), *(ROOT / "tests").glob("*.py")])
 _digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in _sources)).hexdigest()[:16]
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastlogit-tests-{_digest}"))
 os.environ.setdefault("MPLBACKEND", "Agg")

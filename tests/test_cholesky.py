@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastlogit.cholesky import cholesky, pivoted
-from fastlogit.kernels import clock
+from fastlogit.kernels.machine import clock
 from fastlogit.solvers.certificates import Factor
 
 

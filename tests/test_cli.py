@@ -66,7 +66,7 @@ import numpy as np
 import scipy.sparse
 import fastlogit as fl
 from fastlogit import warmup
-from fastlogit.kernels.jit import specialisations
+from fastlogit.kernels.machine.jit import specialisations
 
 case = warmup.Case(sys.argv[1], sys.argv[2], int(sys.argv[3]))
 warmup.compile_case(case)
@@ -104,4 +104,4 @@ def test_warmup_lists_what_it_compiles(monkeypatch):
     assert result.exit_code == 0, result.output
     assert max(len(line) for line in result.output.splitlines()) <= 80
     assert "float64, rows, two classes: ready" in result.output
-    assert re.search(r"passes.loss_grad +\S *\d", result.output)
+    assert re.search(r"first_order.loss_grad +\S *\d", result.output)

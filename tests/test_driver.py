@@ -15,8 +15,8 @@ from numba import types
 from numba.extending import intrinsic
 
 import fastlogit as fl
-from fastlogit.kernels import jit
-from fastlogit.kernels.jit import kernel, max_threads, threads
+from fastlogit.kernels.machine import jit
+from fastlogit.kernels.machine.jit import kernel, max_threads, threads
 
 # numba's number of threads is a variable outside of the kernel
 pytestmark = pytest.mark.filterwarnings("ignore:Cannot cache compiled function .number_of_threads")
@@ -259,12 +259,12 @@ def test_symbols_of_sweeps_differ_whatever_their_types():
     sys.path.insert(0, "tests")
     from numba import njit
     import cases
-    from fastlogit.kernels import storage
+    from fastlogit.kernels.storages import protocol
 
     @njit
     def both(rows, A, center, B):
-        storage.margins(rows, 0, 4, A, center, B, 2)
-        storage.accumulate(rows, 0, 4, A, center, B, 2)
+        protocol.margins(rows, 0, 4, A, center, B, 2)
+        protocol.accumulate(rows, 0, 4, A, center, B, 2)
 
     for name in ("rows", "columns"):
         rows = cases.STORAGES[name](np.ones((16, 16)))
@@ -284,7 +284,7 @@ SPINNING = """
 import pathlib, time
 import numpy as np, scipy.sparse
 import fastlogit as fl
-from fastlogit.kernels.jit import max_threads
+from fastlogit.kernels.machine.jit import max_threads
 rng = np.random.default_rng(0)
 X = scipy.sparse.random(2000, 50000, 1e-3, "csr", random_state=0); y = rng.random(2000) < 0.5
 

@@ -10,9 +10,9 @@ import pytest
 from numba import from_dtype, njit, types
 from numba.extending import intrinsic
 
-from fastlogit.kernels import elementary
-from fastlogit.kernels.pointer import Pointer
-from fastlogit.kernels.simd import Lanes
+from fastlogit.kernels.machine import elementary
+from fastlogit.kernels.machine.pointer import Pointer
+from fastlogit.kernels.machine.simd import Lanes
 
 EXACT = {
     "exp": mpmath.exp,

@@ -223,7 +223,9 @@ def test_ctrl_c_ends_the_loop_around_a_fit(monkeypatch):
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastlogit.callbacks.FitTask.step", lambda self, attributes: interrupt(None, attributes))
+    monkeypatch.setattr(
+        "fastlogit.estimators.callbacks.FitTask.step", lambda self, attributes: interrupt(None, attributes)
+    )
     models = [fl.LogisticRegression(C=C) for C in (0.1, 1.0, 10.0)]
     with pytest.raises(KeyboardInterrupt) as stop:
         for model in models:

@@ -111,7 +111,7 @@ def test_labels_of_every_kind(kind, K):
 def test_labels_longer_than_a_block(monkeypatch):
     X, y = data(3)
     want = LogisticRegression().fit(X, y)
-    monkeypatch.setattr("fastlogit.labels._BLOCK", 64)
+    monkeypatch.setattr("fastlogit.estimators.labels._BLOCK", 64)
     for kind in LABELS:
         if kind != "bool":
             labels = LABELS[kind](np.sort(y))  # no block has all classes

@@ -121,7 +121,7 @@ def test_weights_drop_and_repeat_rows():
 
 
 def test_threads_do_not_change_a_bit():
-    from fastlogit.kernels.jit import max_threads
+    from fastlogit.kernels.machine.jit import max_threads
 
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20_000, 7)), rng.integers(0, 3, 20_000)

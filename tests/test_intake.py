@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import fastlogit as fl
 from fastlogit.exceptions import InputError
-from fastlogit.kernels.columns import Columns
-from fastlogit.kernels.csr import CSR
-from fastlogit.kernels.rows import Rows
-from fastlogit.kernels.table import KINDS, Column, Table
+from fastlogit.kernels.storages.columns import Columns
+from fastlogit.kernels.storages.csr import CSR
+from fastlogit.kernels.storages.rows import Rows
+from fastlogit.kernels.storages.table import KINDS, Column, Table
 from fastlogit.sources.frames import names_of
 from fastlogit.sources.intake import as_storage
 

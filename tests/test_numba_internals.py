@@ -13,7 +13,7 @@ from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 from numba.extending import intrinsic, overload, register_jitable
 
-from fastlogit.kernels import driver, jit
+from fastlogit.kernels.machine import driver, jit
 
 
 class Pair(NamedTuple):

@@ -10,15 +10,15 @@ import pytest
 from numba import njit
 
 from fastlogit import reference
-from fastlogit.kernels import simd
-from fastlogit.kernels.columns import ColumnView
-from fastlogit.kernels.dense import _copier, _micro_kernel, _product_of_copy, dot, outer
-from fastlogit.kernels.gram import add_gram, row_squares, scale_rows
-from fastlogit.kernels.lines import View
-from fastlogit.kernels.losses import _CODES, Softmax, weigh_and_sum
-from fastlogit.kernels.rows import RowView
-from fastlogit.kernels.storage import PADDING, ROWS_AT_ONCE, pack, padded
-from fastlogit.kernels.transpose import put_rows, take_rows
+from fastlogit.kernels.losses.protocol import _CODES, Softmax, weigh_and_sum
+from fastlogit.kernels.machine import simd
+from fastlogit.kernels.storages.columns import ColumnView
+from fastlogit.kernels.storages.dense import _copier, _micro_kernel, _product_of_copy, dot, outer
+from fastlogit.kernels.storages.gram import add_gram, row_squares, scale_rows
+from fastlogit.kernels.storages.lines import View
+from fastlogit.kernels.storages.protocol import PADDING, ROWS_AT_ONCE, pack, padded
+from fastlogit.kernels.storages.rows import RowView
+from fastlogit.kernels.storages.transpose import put_rows, take_rows
 
 #: Bytes and number of registers, and a computing type: x86 before AVX, ARM twice, x86 with AVX and with AVX-512.
 MACHINES = {

@@ -9,7 +9,7 @@ from optimum import LONG, optimum, value_grad_hess
 
 import fastlogit as fl
 from fastlogit.fit import complaint_of, survey
-from fastlogit.kernels.jit import max_threads
+from fastlogit.kernels.machine.jit import max_threads
 from fastlogit.plan import sample_size
 from fastlogit.solvers import SOLVERS, certificates, duality
 from fastlogit.solvers import solution as solutions

@@ -15,7 +15,7 @@ from optimum import optimum
 
 import fastlogit as fl
 from fastlogit import LogisticRegression
-from fastlogit.kernels.csr import CSR
+from fastlogit.kernels.storages.csr import CSR
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.targets import memory_source
 

@@ -6,9 +6,9 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastlogit.kernels import storage as protocol
-from fastlogit.kernels.jit import read_only
-from fastlogit.kernels.passes import Targets
+from fastlogit.kernels.machine.jit import read_only
+from fastlogit.kernels.passes.first_order import Targets
+from fastlogit.kernels.storages import protocol
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.targets import source_of
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels.clock import OutOfTime
+from fastlogit.kernels.machine.clock import OutOfTime
 from fastlogit.objective import Objective
 from fastlogit.solvers.lbfgs import lbfgs
 from fastlogit.solvers.newton import newton

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlogit.kernels.curvature import HESS_ROWS
+from fastlogit.kernels.passes.curvature import HESS_ROWS
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.solvers import certificates
 from fastlogit.solvers.certificates import Factor

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels import clock
+from fastlogit.kernels.machine import clock
 from fastlogit.objective import Objective, Point
 
 #: A sample is solved to this relative gap: a tenth of what its own noise leaves of the whole.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.exceptions import InputError, warn
-from fastlogit.kernels.table import Column
+from fastlogit.kernels.storages.table import Column
 from fastlogit.sources.numbers import as_numbers, computing_dtype, named
 
 # Up to so many rows a column is smaller than the object that pandas makes of it: 30 columns take 0.3 ms to look at one

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.exceptions import warn
-from fastlogit.kernels import csr
-from fastlogit.kernels.columns import Columns
-from fastlogit.kernels.csr import CSR
-from fastlogit.kernels.jit import read_only
-from fastlogit.kernels.rows import Rows
-from fastlogit.kernels.table import Column, Table
+from fastlogit.kernels.machine.jit import read_only
+from fastlogit.kernels.storages import csr
+from fastlogit.kernels.storages.columns import Columns
+from fastlogit.kernels.storages.csr import CSR
+from fastlogit.kernels.storages.rows import Rows
+from fastlogit.kernels.storages.table import Column, Table
 from fastlogit.sources.frames import (
     arrow_columns,
     is_arrow,

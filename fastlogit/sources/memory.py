@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels import clock, curvature, passes, survey
-from fastlogit.kernels.jit import n_chunks, read_only
-from fastlogit.kernels.losses import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic, Loss
-from fastlogit.kernels.passes import Targets
-from fastlogit.kernels.rows import Rows
-from fastlogit.kernels.storage import empty_sums, n_adjacent, pack, pack_coefficients
+from fastlogit.kernels.losses.protocol import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic, Loss
+from fastlogit.kernels.machine import clock
+from fastlogit.kernels.machine.jit import n_chunks, read_only
+from fastlogit.kernels.passes import curvature, first_order, survey
+from fastlogit.kernels.passes.first_order import Targets
+from fastlogit.kernels.storages.protocol import empty_sums, n_adjacent, pack, pack_coefficients
+from fastlogit.kernels.storages.rows import Rows
 from fastlogit.prediction import cut_by_products, decision_function, parts, predict_proba, row_bytes
 from fastlogit.sources.numbers import named, not_finite
 from fastlogit.sources.protocol import CurvatureSums, Moments, PassSums, add_up, n_margins
@@ -39,7 +40,7 @@ class MemorySource:
     Parameters
     ----------
     storage : NamedTuple
-        Any storage of `fastlogit.kernels.storage`, with ``shape`` and ``dtype``.
+        Any storage of `fastlogit.kernels.storages.protocol`, with ``shape`` and ``dtype``.
     targets : Targets
         Labels, weights and offsets of the same rows, read-only arrays.
     loss : Loss
@@ -92,7 +93,7 @@ class MemorySource:
     def _shifted_moments(self, first: int, last: int, shift: NDArray[np.float64]) -> Moments:
         packed = pack(shift, np.float64)
         sums, weights = self._empty_sums(first, last, self._moments, packed.size, 1)
-        passes.moments(len(sums), self.storage, self.targets, packed, first, last, sums, weights)
+        first_order.moments(len(sums), self.storage, self.targets, packed, first, last, sums, weights)
         return self._moments_from(last - first, shift, sums, weights)
 
     def _moments_from(
@@ -205,7 +206,7 @@ class MemorySource:
 
     def _loss_grad_of(self, first: int, last: int, W: Any, b: Any, center: Any) -> PassSums:
         G, totals = self._empty_gradients(first, last, b.size, center.size, b.size + 3)
-        passes.loss_grad(len(G), self.storage, self.targets, self.loss, W, b, center, first, last, G, totals)
+        first_order.loss_grad(len(G), self.storage, self.targets, self.loss, W, b, center, first, last, G, totals)
         return PassSums(*self._sums(G, totals, center))
 
     def _gradient(self, G: NDArray[np.float64], totals: NDArray[np.float64], center: Any) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels.losses import Loss
+from fastlogit.kernels.losses.protocol import Loss
 
 
 @dataclass(frozen=True)

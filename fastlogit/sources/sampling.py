@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels import survey
-from fastlogit.kernels.jit import n_chunks
+from fastlogit.kernels.machine.jit import n_chunks
+from fastlogit.kernels.passes import survey
 
 _BITS, _BLOCK = 2**64 - 1, 4096
 

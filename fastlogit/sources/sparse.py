@@ -1,4 +1,4 @@
-"""Sparse rows: what kernels add up without a centre, centred by algebra; see `fastlogit.kernels.csr`."""
+"""Sparse rows: what kernels add up without a centre, centred by algebra; see `fastlogit.kernels.storages.csr`."""
 
 from importlib import import_module
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels.jit import n_chunks, power_of_2
+from fastlogit.kernels.machine.jit import n_chunks, power_of_2
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.protocol import Moments
 
@@ -24,7 +24,7 @@ def _positive(weight: float, weights: NDArray[np.float64]) -> NDArray[np.float64
 
 
 class SparseSource(MemorySource):
-    """Rows of a `fastlogit.kernels.csr.CSR` with their targets."""
+    """Rows of a `fastlogit.kernels.storages.csr.CSR` with their targets."""
 
     subtracts_center = False
     _moments, _informations = 3, 4

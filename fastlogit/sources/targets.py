@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastlogit.exceptions import InputError
-from fastlogit.kernels.jit import read_only
-from fastlogit.kernels.losses import Logistic, Loss, Softmax
-from fastlogit.kernels.passes import Targets
-from fastlogit.kernels.storage import is_sparse
+from fastlogit.kernels.losses.protocol import Logistic, Loss, Softmax
+from fastlogit.kernels.machine.jit import read_only
+from fastlogit.kernels.passes.first_order import Targets
+from fastlogit.kernels.storages.protocol import is_sparse
 from fastlogit.sources.frames import is_arrow, names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
@@ -303,7 +303,7 @@ def check_classes(targets: Targets) -> None:
     y, weight, factors = targets.y, targets.weight, targets.class_weight
     soft = y.ndim == 2
     if not soft and (not weight.size or weight.min() > 0.0) and (not factors.size or factors.min() > 0.0):
-        return  # `as_codes` and `fastlogit.labels.encoded` have seen to it
+        return  # `as_codes` and `fastlogit.estimators.labels.encoded` have seen to it
     n_classes = y.shape[1] if soft else int(y.max()) + 1
     present = np.zeros(n_classes, np.bool_)
     for first in range(0, len(y), _BLOCK):

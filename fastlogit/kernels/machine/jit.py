@@ -1,8 +1,8 @@
 """How every kernel is compiled, cached, threaded and cut into chunks: the one place that knows.
 
 A *kernel* is a pass over rows. It is written as a plain function of one chunk of them and decorated with
-:func:`kernel`; `fastlogit.kernels.driver` runs it over all chunks, in parallel. What it calls is either a :func:`tile`
-or an ``overload`` that numba binds by the types of storage, loss and labels.
+:func:`kernel`; `machine.driver` runs it over all chunks, in parallel. What it calls is either a :func:`tile` or an
+``overload`` that numba binds by the types of storage, loss and labels.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from numba.core.serialize import dumps
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from fastlogit.kernels import clock, driver
+from fastlogit.kernels.machine import clock, driver
 
 # No fast-math: numba writes its flags into every instruction of a function, also those that an intrinsic made, and
 # reassociation deletes the exact reductions of `elementary`. What may be reordered or fused says so itself (`simd`).
@@ -41,7 +41,7 @@ PARTIALS_BYTES = 64 << 20
 
 
 def _digest_of_sources() -> str:
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = sorted(Path(__file__).parents[1].rglob("*.py"))
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
 
 

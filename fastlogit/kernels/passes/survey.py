@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from fastlogit.kernels.jit import TILE_OPTIONS, kernel
-from fastlogit.kernels.jit import tile as compiled
-from fastlogit.kernels.passes import row_weights
-from fastlogit.kernels.storage import ROWS_AT_ONCE, accumulate_moments, bounds, row_bounds, take
-from fastlogit.kernels.tiles import accumulate_information, squares, tile_scratch
+from fastlogit.kernels.machine.jit import TILE_OPTIONS, kernel
+from fastlogit.kernels.machine.jit import tile as compiled
+from fastlogit.kernels.passes.first_order import row_weights
+from fastlogit.kernels.storages.protocol import ROWS_AT_ONCE, accumulate_moments, bounds, row_bounds, take
+from fastlogit.kernels.storages.tiles import accumulate_information, squares, tile_scratch
 
 _ROWS = 128
 
@@ -85,10 +85,10 @@ def survey(
     rows: Any,
     counts: Any,
 ) -> None:
-    """Moments as in `fastlogit.kernels.passes.moments`, and the rows that lie far out, in one read.
+    """Moments as in `fastlogit.kernels.passes.first_order.moments`, and the rows that lie far out, in one read.
 
     A row lies far out where ``sum_j ((x_j - shift_j) inverse_scale_j)^2 > limit``; its index goes to ``rows`` and the
-    sum to ``far``, as in `draw`. ``base``: see `fastlogit.kernels.tiles.squares`.
+    sum to ``far``, as in `draw`. ``base``: see `fastlogit.kernels.storages.tiles.squares`.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     S, F, square = np.empty(_ROWS), np.zeros(_ROWS), np.empty(_ROWS, inverse_scale.dtype)
@@ -117,7 +117,7 @@ def information(
 ) -> None:
     """Add up ``a = s (x - center)^2`` and ``a^2`` of every column into ``sums`` (n_chunks, 2, padded), in one read.
 
-    Of a sparse storage as `fastlogit.kernels.csr` says. ``totals`` (n_chunks, 2) receives the sums of s and ``s^2``.
+    Of a sparse storage as `storages.csr` says. ``totals`` (n_chunks, 2) receives the sums of s and ``s^2``.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     S, F = np.empty(_ROWS), np.zeros(_ROWS)

@@ -11,10 +11,10 @@ from scipy.special import log_expit, log_softmax
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastlogit.kernels.jit import max_threads, threads
-from fastlogit.kernels.losses import Logistic, Loss, Softmax
-from fastlogit.kernels.storage import margins_at
-from fastlogit.labels import is_soft
+from fastlogit.estimators.labels import is_soft
+from fastlogit.kernels.losses.protocol import Logistic, Loss, Softmax
+from fastlogit.kernels.machine.jit import max_threads, threads
+from fastlogit.kernels.storages.protocol import margins_at
 from fastlogit.prediction import decision_function, parts, predict_proba
 from fastlogit.sources.frames import check_names, names_of
 from fastlogit.sources.intake import as_storage

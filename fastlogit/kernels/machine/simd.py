@@ -16,7 +16,7 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils, config
 
-from fastlogit.kernels.pointer import I8, I32, I64, Pointer, i64
+from fastlogit.kernels.machine.pointer import I8, I32, I64, Pointer, i64
 
 DOUBLE = ir.DoubleType()
 

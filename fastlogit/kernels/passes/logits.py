@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from fastlogit.kernels.jit import kernel
-from fastlogit.kernels.jit import tile as compiled
-from fastlogit.kernels.long_rows import cross_entropy_grad_of_row, cross_entropy_of_row, softmax_of_row
-from fastlogit.kernels.losses import Softmax, losses, probabilities
-from fastlogit.kernels.storage import padded_rows
-from fastlogit.kernels.transpose import empty_tile, put_rows, take_rows
+from fastlogit.kernels.losses.long_rows import cross_entropy_grad_of_row, cross_entropy_of_row, softmax_of_row
+from fastlogit.kernels.losses.protocol import Softmax, losses, probabilities
+from fastlogit.kernels.machine.jit import kernel
+from fastlogit.kernels.machine.jit import tile as compiled
+from fastlogit.kernels.storages.protocol import padded_rows
+from fastlogit.kernels.storages.transpose import empty_tile, put_rows, take_rows
 
 TILE_BYTES = 1 << 14
 #: From so many classes on rows are walked along themselves.

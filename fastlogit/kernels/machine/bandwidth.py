@@ -9,9 +9,9 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from fastlogit.kernels.jit import kernel
-from fastlogit.kernels.pointer import I64, Pointer, i64
-from fastlogit.kernels.simd import Lanes, Sum, Vector
+from fastlogit.kernels.machine.jit import kernel
+from fastlogit.kernels.machine.pointer import I64, Pointer, i64
+from fastlogit.kernels.machine.simd import Lanes, Sum, Vector
 
 _UNROLL = 4
 _WORDS = 64 * _UNROLL // 8

@@ -10,13 +10,13 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from fastlogit.kernels.jit import kernel
-from fastlogit.kernels.jit import tile as compiled
-from fastlogit.kernels.losses import LOSS, SMALLEST_MARGIN, Tile, losses, probabilities, weigh_and_sum
-from fastlogit.kernels.passes import class_factors, row_weights, tile_for
-from fastlogit.kernels.pointer import i64
-from fastlogit.kernels.simd import Sum, Vector, muladd, where
-from fastlogit.kernels.storage import (
+from fastlogit.kernels.losses.protocol import LOSS, SMALLEST_MARGIN, Tile, losses, probabilities, weigh_and_sum
+from fastlogit.kernels.machine.jit import kernel
+from fastlogit.kernels.machine.jit import tile as compiled
+from fastlogit.kernels.machine.pointer import i64
+from fastlogit.kernels.machine.simd import Sum, Vector, muladd, where
+from fastlogit.kernels.passes.first_order import class_factors, row_weights, tile_for
+from fastlogit.kernels.storages.protocol import (
     ROWS_AT_ONCE,
     accumulate,
     accumulate_moments,
@@ -27,7 +27,7 @@ from fastlogit.kernels.storage import (
     take,
     tile_rows,
 )
-from fastlogit.kernels.tiles import accumulate_gram, squares, tile_scratch
+from fastlogit.kernels.storages.tiles import accumulate_gram, squares, tile_scratch
 
 HESS_ROWS = 128
 
@@ -71,11 +71,11 @@ def grad_hess(
 ) -> None:
     """Loss, gradient and Hessian of rows ``first`` to ``last``, in one read.
 
-    ``G`` and ``totals`` (n_chunks, K + 4) as in `fastlogit.kernels.passes.loss_grad`, the last total being the largest
+    ``G`` and ``totals`` (n_chunks, K + 4) as in `first_order.loss_grad`, the last total being the largest
     ``||x~ * inverse_scale||^2`` over rows of positive weight. ``H`` (n_chunks, K (K + 1) / 2, size, size) float64
     receives the blocks of classes k <= l, in that order, upper triangles, the intercept in row and column n_features.
     ``inverse_scale`` (size,), size being n_features + 1 padded, is of the type that the Hessian's products are
-    computed in; ``base`` is the square of a row of zeros, see `fastlogit.kernels.tiles.squares`.
+    computed in; ``base`` is the square of a row of zeros, see `fastlogit.kernels.storages.tiles.squares`.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     K, T = b.size, HESS_ROWS
@@ -137,7 +137,7 @@ def diagonal(
 ) -> None:
     """Add up the moments of the columns with every class's curvature for weights, in one read.
 
-    ``G`` (n_chunks, K m, padded) float64 receives for each class the m sums that `fastlogit.kernels.passes.moments`
+    ``G`` (n_chunks, K m, padded) float64 receives for each class the m sums that `first_order.moments`
     says, the weights being ``s_i p_k (1 - p_k)``; ``totals`` (n_chunks, K) the sums of these. ``shift`` is ``center``,
     as float64.
     """

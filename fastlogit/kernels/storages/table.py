@@ -1,7 +1,7 @@
 """Table: columns that lie anywhere, of several types, in several pieces: data frames and Arrow tables as they are.
 
 A column of the table's own type whose elements are adjacent is read in place. Others, and tiles that reach over the end
-of a piece, are cast a tile at a time. The kernels are those of `fastlogit.kernels.columns`, whose lines are then found
+of a piece, are cast a tile at a time. The kernels are those of `columns`, whose lines are then found
 by address.
 """
 
@@ -17,13 +17,13 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from fastlogit.kernels import storage as protocol
-from fastlogit.kernels.columns import TILE_BYTES, Columns, ColumnView
-from fastlogit.kernels.dense import dot, outer, register
-from fastlogit.kernels.driver import call
-from fastlogit.kernels.jit import TILE_OPTIONS, address_of_function, read_only, tile
-from fastlogit.kernels.pointer import I8, Pointer, choose, i64
-from fastlogit.kernels.simd import Lanes
+from fastlogit.kernels.machine.driver import call
+from fastlogit.kernels.machine.jit import TILE_OPTIONS, address_of_function, read_only, tile
+from fastlogit.kernels.machine.pointer import I8, Pointer, choose, i64
+from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.storages import protocol
+from fastlogit.kernels.storages.columns import TILE_BYTES, Columns, ColumnView
+from fastlogit.kernels.storages.dense import dot, outer, register
 
 _NATIVE = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 #: The types of columns, by number from 1 on, those with ">" in the other byte order; then come single bits. Number 0:

@@ -18,7 +18,7 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastlogit.kernels.pointer import I8, I32, I64
+from fastlogit.kernels.machine.pointer import I8, I32, I64
 
 I8P = I8.as_pointer()
 _STEP = ir.FunctionType(ir.VoidType(), [I8P, I64])

@@ -12,13 +12,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from fastlogit import exceptions
-from fastlogit.asked import Predictions, dense
-from fastlogit.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from fastlogit.estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from fastlogit.estimators.labels import encoded, factors_of, is_soft
+from fastlogit.estimators.prediction_input import Predictions, dense
+from fastlogit.estimators.progress import shown
 from fastlogit.fit import complaint_of, minimise
-from fastlogit.kernels.losses import Logistic, Loss, Softmax
-from fastlogit.labels import encoded, factors_of, is_soft
+from fastlogit.kernels.losses.protocol import Logistic, Loss, Softmax
 from fastlogit.parameters import FLAGS, NAMES, RANGES, seed_of
-from fastlogit.progress import shown
 from fastlogit.solvers.solution import Row
 from fastlogit.sources.frames import check_names, names_of
 from fastlogit.sources.intake import as_storage

@@ -10,10 +10,10 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from fastlogit.kernels.jit import TILE_OPTIONS, kernel
-from fastlogit.kernels.jit import tile as compiled
-from fastlogit.kernels.losses import SMALLEST_MARGIN, losses, probabilities, weigh_and_sum
-from fastlogit.kernels.storage import (
+from fastlogit.kernels.losses.protocol import SMALLEST_MARGIN, losses, probabilities, weigh_and_sum
+from fastlogit.kernels.machine.jit import TILE_OPTIONS, kernel
+from fastlogit.kernels.machine.jit import tile as compiled
+from fastlogit.kernels.storages.protocol import (
     ROWS_AT_ONCE,
     accumulate,
     accumulate_moments,
@@ -23,7 +23,7 @@ from fastlogit.kernels.storage import (
     padded_rows,
     tile_rows,
 )
-from fastlogit.kernels.transpose import empty_tile, put_rows
+from fastlogit.kernels.storages.transpose import empty_tile, put_rows
 
 
 class Targets(NamedTuple):
@@ -138,7 +138,7 @@ def moments(
     """Weighted first and second moments of the columns over rows ``first`` to ``last``, in one read.
 
     ``G`` (n_chunks, 2, padded) float64 receives ``sum_i s_i (x_i - shift)`` and ``sum_i s_i (x_i - shift)^2``, of a
-    sparse storage what `fastlogit.kernels.csr` says; ``totals`` (n_chunks, 1) ``sum_i s_i``. Computed in float64,
+    sparse storage what `storages.csr` says; ``totals`` (n_chunks, 1) ``sum_i s_i``. Computed in float64,
     whatever the storage.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)

@@ -8,12 +8,12 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from fastlogit.kernels import storage as protocol
-from fastlogit.kernels.dense import dot, outer, register
-from fastlogit.kernels.jit import TILE_OPTIONS, read_only
-from fastlogit.kernels.lines import View
-from fastlogit.kernels.pointer import i64
-from fastlogit.kernels.simd import Vector
+from fastlogit.kernels.machine.jit import TILE_OPTIONS, read_only
+from fastlogit.kernels.machine.pointer import i64
+from fastlogit.kernels.machine.simd import Vector
+from fastlogit.kernels.storages import protocol
+from fastlogit.kernels.storages.dense import dot, outer, register
+from fastlogit.kernels.storages.lines import View
 
 # A tile's piece of every column stays in the second-level cache between the two sweeps. Pieces of less than 512 bytes
 # are read at 0.7 of the bandwidth: wide X takes larger tiles, which the third level keeps, and asks for the columns to

@@ -20,12 +20,12 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from fastlogit.kernels import storage as protocol
-from fastlogit.kernels.jit import TILE_OPTIONS, tile
-from fastlogit.kernels.lines import Copied, View
-from fastlogit.kernels.pointer import Pointer, choose, i64
-from fastlogit.kernels.simd import Lanes, Vector, muladd
-from fastlogit.kernels.storage import PADDING
+from fastlogit.kernels.machine.jit import TILE_OPTIONS, tile
+from fastlogit.kernels.machine.pointer import Pointer, choose, i64
+from fastlogit.kernels.machine.simd import Lanes, Vector, muladd
+from fastlogit.kernels.storages import protocol
+from fastlogit.kernels.storages.lines import Copied, View
+from fastlogit.kernels.storages.protocol import PADDING
 
 #: The classes of one register tile: sums of 6 for 4 lines, and what they are made of, are more than 32 registers.
 CLASSES = 5

@@ -2,9 +2,9 @@
 
 A storage is a ``NamedTuple`` of arrays. A pass hands it a range of rows, coefficients and a centre; only the storage
 knows how X lies in memory, and it knows nothing of losses. To join, a storage registers an ``overload`` of these
-functions for its own type (`fastlogit.kernels.rows` and `columns` do), and gives Python the attributes ``shape`` and
+functions for its own type (`rows` and `columns` do), and gives Python the attributes ``shape`` and
 ``dtype`` and the methods ``take(rows)``, a storage of some rows alone, and ``first_not_finite()``.
-`fastlogit.kernels.csr` is a sparse one; it answers for those of `fastlogit.kernels.tiles` too.
+`csr` is a sparse one; it answers for those of `tiles` too.
 
 Conventions: ``start`` and ``n`` are the tile's rows, some ``tile_rows`` at a time being quickest; ``W`` is (K, padded),
 or (padded,) where there is one margin a row, which compiles to less; ``Z`` and ``R`` are (K, rows) or (rows,) to match;
@@ -21,7 +21,7 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from fastlogit.kernels.jit import TILE_OPTIONS, tile
+from fastlogit.kernels.machine.jit import TILE_OPTIONS, tile
 
 PADDING = 16
 #: Rows that losses take at once, two registers of float32 at most: arrays of a tile's rows are padded to a multiple.

@@ -13,7 +13,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 
 from fastlogit.exceptions import InputError, warn
-from fastlogit.kernels.jit import read_only
+from fastlogit.kernels.machine.jit import read_only
 from fastlogit.sources.numbers import as_numbers, first_of, is_missing, no_label
 
 _BLOCK = 1 << 20

@@ -19,10 +19,9 @@ import numpy as np
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from fastlogit.kernels import storage as protocol
-from fastlogit.kernels import tiles
-from fastlogit.kernels.jit import TILE_OPTIONS, kernel, n_chunks, read_only, tile
-from fastlogit.kernels.nonzeros import accumulate_row, add_information, add_powers, add_row, margins_of_row
+from fastlogit.kernels.machine.jit import TILE_OPTIONS, kernel, n_chunks, read_only, tile
+from fastlogit.kernels.storages import protocol, tiles
+from fastlogit.kernels.storages.nonzeros import accumulate_row, add_information, add_powers, add_row, margins_of_row
 
 # A tile is walked twice, the second time from the cache.
 TILE_BYTES = 1 << 16

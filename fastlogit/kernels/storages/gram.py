@@ -1,6 +1,6 @@
 """Products of a tile of rows with itself: ``H += sum_r q_r b_r b_r'``, the flops of every Hessian.
 
-``B`` (rows, padded) is a tile as `fastlogit.kernels.storage.take` gives it. Its columns are cut into blocks of a few
+``B`` (rows, padded) is a tile as `protocol.take` gives it. Its columns are cut into blocks of a few
 registers; a block of H keeps its sums in registers while the rows are walked. Only blocks that touch the upper
 triangle are computed.
 """
@@ -10,8 +10,8 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from fastlogit.kernels.pointer import Pointer, choose, i64
-from fastlogit.kernels.simd import Lanes, Sum, muladd
+from fastlogit.kernels.machine.pointer import Pointer, choose, i64
+from fastlogit.kernels.machine.simd import Lanes, Sum, muladd
 
 _ROWS_OF_BLOCK = 4
 

@@ -1,6 +1,6 @@
 """What passes ask of a whole tile of rows beside sums: squares of rows, products of columns.
 
-Here are the answers of a storage that has `fastlogit.kernels.storage.take`. A sparse one takes no tile: it answers from
+Here are the answers of a storage that has `protocol.take`. A sparse one takes no tile: it answers from
 its nonzeros.
 """
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from fastlogit.kernels.gram import add_gram, row_squares, scale_rows
-from fastlogit.kernels.jit import TILE_OPTIONS
-from fastlogit.kernels.storage import for_kernels, is_sparse
+from fastlogit.kernels.machine.jit import TILE_OPTIONS
+from fastlogit.kernels.storages.gram import add_gram, row_squares, scale_rows
+from fastlogit.kernels.storages.protocol import for_kernels, is_sparse
 
 
 def tile_scratch(storage: Any, rows: int, like: Any) -> Any:

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from fastlogit.kernels.pointer import Pointer, i64
-from fastlogit.kernels.simd import Lanes, Vector
+from fastlogit.kernels.machine.pointer import Pointer, i64
+from fastlogit.kernels.machine.simd import Lanes, Vector
 
 
 class View(ABC):
@@ -39,7 +39,7 @@ class View(ABC):
 
     @classmethod
     def pointer(cls, context: Any, builder: Any, kind: Any, value: Any) -> Pointer:
-        """Return the pointer to what `fastlogit.kernels.storage.lines` gives."""
+        """Return the pointer to what `fastlogit.kernels.storages.protocol.lines` gives."""
         return Pointer(context, builder, kind, value, contiguous=cls.contiguous)
 
     def ask_for_next(self, k: Any, sweeps: Any) -> None:

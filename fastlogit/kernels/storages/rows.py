@@ -8,12 +8,12 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from fastlogit.kernels import storage as protocol
-from fastlogit.kernels.dense import dot, outer, register
-from fastlogit.kernels.jit import TILE_OPTIONS, read_only
-from fastlogit.kernels.lines import View
-from fastlogit.kernels.pointer import i64
-from fastlogit.kernels.simd import Vector
+from fastlogit.kernels.machine.jit import TILE_OPTIONS, read_only
+from fastlogit.kernels.machine.pointer import i64
+from fastlogit.kernels.machine.simd import Vector
+from fastlogit.kernels.storages import protocol
+from fastlogit.kernels.storages.dense import dot, outer, register
+from fastlogit.kernels.storages.lines import View
 
 # A tile is swept twice, the second time from the first-level cache, with the next tile on its way to the second.
 TILE_BYTES = 1 << 14

@@ -1,7 +1,7 @@
 """Softmax and its cross-entropy of one row of logits, a vector of classes at a time: for many classes.
 
-Few classes are turned into a tile first, so that rows lie along the vectors (`fastlogit.kernels.transpose`). From some
-vectors of classes on a row fills them by itself, and turning it around would cost as much as the exponentials.
+Rows of few classes are transposed into a tile first, so that rows lie along the vectors (`storages.transpose`). From
+some vectors of classes on a row fills them by itself, and transposing it would cost as much as the exponentials.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from fastlogit.kernels.elementary import exp, log1p
-from fastlogit.kernels.pointer import Pointer, i64
-from fastlogit.kernels.simd import Lanes, Sum, Vector, maximum, where
+from fastlogit.kernels.machine.elementary import exp, log1p
+from fastlogit.kernels.machine.pointer import Pointer, i64
+from fastlogit.kernels.machine.simd import Lanes, Sum, Vector, maximum, where
 
 
 class _Row:
@@ -89,7 +89,7 @@ def softmax_of_row(typingctx: Any, logits: Any, row: Any, out: Any) -> Any:
 def _cross_entropy(row: _Row, labels: Pointer, factor: Any = None) -> Any:
     """Return the loss of a row; with ``factor`` write its gradient times that.
 
-    The own term is kept apart, as in `fastlogit.kernels.losses`: nothing cancels.
+    The own term is kept apart, as in `fastlogit.kernels.losses.protocol`: nothing cancels.
     """
     lanes, builder = row.lanes, row.builder
     label = builder.zext(labels.load(row.row), i64(0).type) if labels.itemsize < 8 else labels.load(row.row)

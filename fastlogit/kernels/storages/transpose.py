@@ -6,10 +6,10 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from fastlogit.kernels.jit import tile as compiled
-from fastlogit.kernels.pointer import Pointer, choose, i64
-from fastlogit.kernels.simd import Lanes
-from fastlogit.kernels.storage import PADDING, padded_rows
+from fastlogit.kernels.machine.jit import tile as compiled
+from fastlogit.kernels.machine.pointer import Pointer, choose, i64
+from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.storages.protocol import PADDING, padded_rows
 
 
 @compiled

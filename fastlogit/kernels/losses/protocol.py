@@ -12,10 +12,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from fastlogit.kernels.elementary import exp, log, log1p, log1p_to_one, sigmoid
-from fastlogit.kernels.jit import TILE_OPTIONS
-from fastlogit.kernels.pointer import Pointer, i64
-from fastlogit.kernels.simd import Lanes, Sum, Vector, maximum, minimum, muladd, where
+from fastlogit.kernels.machine.elementary import exp, log, log1p, log1p_to_one, sigmoid
+from fastlogit.kernels.machine.jit import TILE_OPTIONS
+from fastlogit.kernels.machine.pointer import Pointer, i64
+from fastlogit.kernels.machine.simd import Lanes, Sum, Vector, maximum, minimum, muladd, where
 
 
 class Logistic(NamedTuple):

@@ -1,0 +1,5 @@
+"""scikit-learn's conventions: estimators, and what only they need."""
+
+from fastlogit.estimators.logistic_regression import LogisticRegression
+
+__all__ = ["LogisticRegression"]

@@ -1,0 +1,1 @@
+"""Margins in, losses and residuals out."""

@@ -1,0 +1,1 @@
+"""Reads of a range of rows, each from the tiles of a storage and the formulas of a loss."""

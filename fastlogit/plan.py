@@ -48,7 +48,9 @@ def chosen(n_samples: int, n_features: int, n_margins: int, C: float) -> list[st
     if n_parameters > LARGEST_HESSIAN:
         return ["lbfgs", last]
     cheap = n_parameters <= CHEAP_HESSIAN or n_samples * n_parameters**2 <= CHEAP_PRODUCTS
-    return ["newton"] if cheap or C == np.inf else ["lbfgs", "newton"]
+    if C == np.inf:
+        return ["newton"]
+    return ["newton", "newton-cg"] if cheap else ["lbfgs", "newton"]
 
 
 def sample_size(source: Source) -> int | None:
@@ -101,7 +103,7 @@ class Plan:
             held["Hessian"] = _HESSIANS * _FLOAT * n * n
         if "span" in solvers:
             held["rows' products"] = _FLOAT * _HESSIANS * ((N + 1) * K) ** 2
-        if set(solvers) & {"lbfgs", "newton-cg"}:
+        if set(solvers) & {"lbfgs", "newton-cg"} and solvers[0] != "newton":  # else less than the Hessian that was
             grams = _GRAMS if source.n_features <= LARGEST_GRAM else 0
             held["preconditioner"] = _FLOAT * (grams * D * D + _VECTORS * n)
         return cls(solvers, sample, held)

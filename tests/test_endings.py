@@ -36,6 +36,16 @@ def test_converged_is_true():
     check_endings((3, 4, 9), ("newton-cg", "auto"))
 
 
+def test_another_solver_goes_on_where_newton_stalls():
+    # quasi-separated, with the weakest of penalties: Newton's model is rounding before a bound can be had
+    given = problem(478)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fl.ConvergenceWarning)
+        assert not fl.solve(given.X, given.y, C=given.C, solver="newton").converged
+        solution = fl.solve(given.X, given.y, C=given.C)
+    assert solution.converged and solution.gap_kind == "D"
+
+
 @pytest.mark.slow
 def test_converged_is_true_on_many_problems():
     check_endings(range(16, 60), ("auto",))

@@ -103,7 +103,7 @@ class Ending:
 
     def gives_up(self, point: Point, estimate: float) -> bool:
         """Tell whether nothing is gained any more, or only an estimate is within tol and no bound is coming nearer."""
-        patience = _PATIENCE if self._record.has_successor else _LAST_PATIENCE
+        patience = _LAST_PATIENCE if self._record.is_patient else _PATIENCE
         if self._idle > patience and self._value - point.value <= _FLAT * abs(point.value):
             return True
         if not self._record.is_small(estimate, point.value):

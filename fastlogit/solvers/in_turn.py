@@ -66,9 +66,10 @@ def minimise(
     record, x = Record(objective, tol, max_iter, callback, start), x0
     try:
         for i, name in enumerate(names):
-            record.has_successor = i + 1 < len(names) and not is_own_choice
+            is_last, after_newton = i + 1 == len(names), "newton" in names[:i]
+            record.is_patient = is_own_choice or (is_last and not after_newton)
             record.max_iter = max_iter
-            if record.has_successor:
+            if not (is_own_choice or is_last or name == "newton"):  # newton stalls before it is out of steps
                 most = max_iter - _FIRST_STEPS if names[i + 1] == "newton-cg" else 0
                 record.max_iter = min(max_iter, max(record.n_iter + _FIRST_STEPS, most))
             solution = _ALL[name](objective, x, record)

@@ -138,8 +138,8 @@ class Record:
     ----------
     n_iter : int
         Steps so far: points, but the first.
-    has_successor : bool
-        Whether another solver goes on where this one gets nowhere.
+    is_patient : bool
+        Whether a bound that hardly comes nearer is waited for: another solver would not find one, as far as is known.
     needs_duality : bool
         Whether bound D alone may end the fit, because it has to carry over to other coordinates.
     """
@@ -149,7 +149,7 @@ class Record:
     def __init__(
         self, objective: Objective, tol: float, max_iter: int, callback: Callback | None = None, start: float = 0.0
     ) -> None:
-        self.objective, self.tol, self.max_iter, self.has_successor = objective, tol, max_iter, False
+        self.objective, self.tol, self.max_iter, self.is_patient = objective, tol, max_iter, True
         self._callback, self._start = callback, start or time.perf_counter()
         self.history: list[Row] = []
         self.n_iter = 0

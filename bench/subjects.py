@@ -11,6 +11,7 @@ from fastlogit.kernels.losses.protocol import Logistic, Softmax
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.prediction import decision_function, predict_proba
+from fastlogit.sources.block import Block
 from fastlogit.sources.memory import MemorySource
 
 NONE, NO_OFFSET = np.empty(0), np.empty((0, 0))
@@ -42,8 +43,7 @@ def source_of(X: np.ndarray, storage: str, K: int) -> MemorySource:
     loss = Logistic() if K == 1 else Softmax(K)
     y = np.random.default_rng(1).integers(0, loss.n_classes, len(X)).astype(np.uint8 if K <= 256 else np.uint16)
     targets = Targets(*(read_only(a) for a in (y, NONE, NONE, NO_OFFSET)))
-    dtype = X.dtype if X.dtype.kind == "f" else np.float32
-    return MemorySource(STORAGES[storage](X), targets, loss, dtype)
+    return MemorySource([Block(STORAGES[storage](X), targets, loss)])
 
 
 def passes_of(source: MemorySource, K: int) -> dict[str, Subject]:

@@ -20,7 +20,8 @@ from fastlogit.plan import is_short, plan
 from fastlogit.scaling import Scaling
 from fastlogit.solvers.solution import Row, Solution, Status
 from fastlogit.sources.numbers import named
-from fastlogit.sources.protocol import Moments, Source, n_margins
+from fastlogit.sources.protocol import Source
+from fastlogit.sources.sums import Moments, n_margins
 from fastlogit.sources.targets import check_classes, memory_source
 
 Progress = Callable[[Row, Callable[[], NDArray[np.float64]]], Any]

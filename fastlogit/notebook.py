@@ -9,13 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from fastlogit.kernels.losses.protocol import Loss, NotebookLogistic, Softmax
 from fastlogit.kernels.machine.jit import n_chunks, read_only, threads
 from fastlogit.kernels.passes import logits as passes
-from fastlogit.kernels.storages.protocol import margins_at
+from fastlogit.kernels.storages.storage import margins_at
 from fastlogit.prediction import predict_proba
+from fastlogit.sources.block import Block
 from fastlogit.sources.frames import names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
-from fastlogit.sources.protocol import n_margins
-from fastlogit.sources.targets import as_codes, as_offset, as_weight, source_of, targets_of
+from fastlogit.sources.sums import n_margins
+from fastlogit.sources.targets import as_codes, as_offset, as_weight, targets_of
 
 Callback = Callable[[int, float], None]
 
@@ -98,13 +99,13 @@ def _train(
 
 def _source(X: Any, Y: Any, n_classes: int | None, loss_of: Callable[[int], Loss]) -> MemorySource:
     """Return the rows with their codes, and the loss for as many classes."""
-    storage, dtype = as_storage(X)
+    storage, _ = as_storage(X)
     n_samples = storage.shape[0]
     codes = as_codes(Y, n_samples, n_classes)
     loss = loss_of(int(codes.max()) + 1)
     offset = as_offset(None, n_samples, n_margins(loss.n_classes))
     targets = targets_of(codes, loss, as_weight(None, n_samples), None, offset)
-    return source_of(storage)(storage, targets, loss, dtype, feature_names=names_of(X))
+    return MemorySource([Block(storage, targets, loss)], names_of(X))
 
 
 def _check(epochs: int, learning_rate: float, epsilon: float) -> None:

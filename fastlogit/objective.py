@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.scaling import Scaling
-from fastlogit.sources.protocol import CurvatureSums, PassSums, Source, n_margins
+from fastlogit.sources.protocol import Source
+from fastlogit.sources.sums import CurvatureSums, PassSums, n_margins
 
 Array = NDArray[np.float64]
 _FEW_ROWS, _LARGE = 100.0, 1e30
@@ -238,9 +239,8 @@ class Objective:
 
         1 where rows are centred element by element.
         """
-        if self.source.subtracts_center:
-            return np.ones(self.source.n_features)
-        return np.asarray(1.0 + (self.scaling.center / self.scaling.scale) ** 2)
+        left = self.source.uncentred(self.scaling.center)
+        return np.ones(self.source.n_features) if left is None else 1.0 + (left / self.scaling.scale) ** 2
 
     def rounding(self, point: Point) -> Array:
         """How far off the elements of a float64 gradient may be: four standard deviations of its sums, and more.

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastlogit.kernels.machine.jit import n_chunks
-from fastlogit.kernels.storages.protocol import padded
+from fastlogit.kernels.storages.storage import padded
 from fastlogit.solvers.preconditioner import LARGEST_GRAM
-from fastlogit.sources.protocol import Source, n_margins
+from fastlogit.sources.protocol import Source
+from fastlogit.sources.sums import n_margins
 
 # A sample of a 16th, or of so many rows a column; where that is more than a fourth of all, none.
 _SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 10, 0.25

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from fastlogit.kernels.losses.protocol import Loss
 from fastlogit.kernels.machine.jit import n_chunks, read_only
 from fastlogit.kernels.passes import first_order
-from fastlogit.kernels.storages.protocol import pack_coefficients
 
 # A part is one kernel call, and Ctrl-C waits for it: 256 MiB of X take 15 ms where memory is the limit, and
 # 4e9 multiply-adds 100 ms where arithmetic is.
@@ -19,16 +18,11 @@ _PART_PRODUCTS = 1 << 32
 _GRAM_PRODUCTS = 1 << 33
 
 
-def row_bytes(storage: Any) -> int:
-    """Return the bytes of a row of X as stored; of a sparse storage in the mean."""
-    return int(getattr(storage, "row_bytes", storage.shape[1] * storage.dtype.itemsize))
-
-
 def parts(storage: Any, K: int, rows_per_part: int | None = None) -> list[tuple[int, int]]:
     """Cut the rows of a storage into parts ``(first, last)`` of a size that the shape alone decides."""
     n_samples = storage.shape[0]
     if rows_per_part is None:
-        size = max(1, row_bytes(storage))
+        size = max(1, storage.row_bytes)
         products = max(1, 2 * size // storage.dtype.itemsize * K)
         rows_per_part = max(64, min(_PART_BYTES // size, _PART_PRODUCTS // products) // 64 * 64)
     return [(first, min(first + rows_per_part, n_samples)) for first in range(0, n_samples, rows_per_part)]
@@ -88,7 +82,7 @@ def decision_function(
     ndarray (last - first, K)
     """
     out = np.empty((_n_rows(storage, rows), W.shape[1]), dtype)
-    packed = pack_coefficients(storage, W, center, dtype)
+    packed = storage.pack(W, center, dtype)
     return _walk(first_order.decision, storage, rows, W.shape[1], out, offset, *packed)
 
 
@@ -103,5 +97,5 @@ def predict_proba(
 ) -> NDArray[Any]:
     """Return the class probabilities (last - first, n_classes); parameters as in `decision_function`."""
     out = np.empty((_n_rows(storage, rows), loss.n_classes), dtype)
-    packed = pack_coefficients(storage, W, center, dtype)
+    packed = storage.pack(W, center, dtype)
     return _walk(first_order.predict_proba, storage, rows, W.shape[1], out, offset, loss, *packed)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels.storages.protocol import margins_at
-from fastlogit.sources.protocol import Moments
+from fastlogit.kernels.storages.storage import margins_at
+from fastlogit.sources.sums import Moments
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 import fastlogit as fl
 from fastlogit.kernels.machine.jit import specialisations
-from fastlogit.sources.protocol import n_margins
+from fastlogit.sources.sums import n_margins
 from fastlogit.sources.targets import memory_source
 
 _ROWS, _COLUMNS = 1024, 3

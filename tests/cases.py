@@ -6,7 +6,7 @@ from itertools import combinations, product
 from typing import Any
 
 import numpy as np
-from toys import Deltas, TwoSources
+from toys import Deltas, streamed, two_blocks
 
 from fastlogit.kernels.losses.protocol import Logistic, Softmax
 from fastlogit.kernels.machine.jit import read_only
@@ -14,10 +14,10 @@ from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.kernels.storages.columns import Columns
 from fastlogit.kernels.storages.csr import CSR
 from fastlogit.kernels.storages.rows import Rows
+from fastlogit.kernels.storages.storage import computing_dtype
 from fastlogit.kernels.storages.table import Column, Table
+from fastlogit.sources.block import Block
 from fastlogit.sources.memory import MemorySource
-from fastlogit.sources.numbers import computing_dtype
-from fastlogit.sources.targets import source_of
 
 
 def _strided_rows(X: np.ndarray) -> Rows:
@@ -98,14 +98,15 @@ EXTRAS = {
 }
 
 
-def _memory(storage: Any, *rest: Any, **settings: Any) -> MemorySource:
-    return source_of(storage)(storage, *rest, **settings)
+def _memory(storage: Any, targets: Targets, loss: Any, **settings: Any) -> MemorySource:
+    return MemorySource([Block(storage, targets, loss, **settings)])
 
 
 SOURCES: dict[str, Callable[..., Any]] = {
     "memory": lambda to_storage, X, *rest: _memory(to_storage(X), *rest),
     "memory in parts": lambda to_storage, X, *rest: _memory(to_storage(X), *rest, rows_per_part=128),
-    "toy two": TwoSources.of,
+    "two blocks": two_blocks,
+    "toy streamed": streamed,
 }
 
 SHAPES = {"1 column": (200, 1), "narrow": (333, 5), "odd": (517, 37), "wide": (203, 150), "few rows": (13, 20)}
@@ -170,7 +171,7 @@ def make(
         total = np.ones(N) * (weight.astype(float) if weight.size else 1.0) * (factors[y] if factors.size else 1.0)
     computed = COMPUTED[dtype]
     return Case(
-        SOURCES[source]((STORAGES | VIEWS)[storage], X, targets, model, computed),
+        SOURCES[source]((STORAGES | VIEWS)[storage], X, targets, model),
         X.astype(float),
         y,
         total,

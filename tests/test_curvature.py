@@ -7,13 +7,16 @@ from cases import coefficients, ids, make
 from optimum import LONG, value_grad_hess
 
 from fastlogit import reference
-from fastlogit.sources.sampling import drawn_by_class
+from fastlogit.kernels.machine.jit import read_only
+from fastlogit.kernels.passes.first_order import Targets
+from fastlogit.sources.sampling import Limits
+from fastlogit.sources.sampling import drawn as drawn_by_hash
 from fastlogit.sources.targets import memory_source
 
 QUICK = [
     dict(storage="rows", dtype="f64", loss="logistic", extras="plain", source="memory in parts", shape="odd"),
     dict(storage="rows", dtype="f64", loss="softmax 3", extras="weights", source="memory", shape="narrow"),
-    dict(storage="columns", dtype="f32", loss="logistic", extras="all, f32", source="toy two", shape="odd"),
+    dict(storage="columns", dtype="f32", loss="logistic", extras="all, f32", source="two blocks", shape="odd"),
     dict(storage="csr", dtype="f64", loss="logistic", extras="all, f32", source="memory in parts", shape="odd"),
     dict(storage="csr", dtype="f32", loss="softmax 3", extras="weights", source="memory", shape="narrow"),
 ]
@@ -22,7 +25,7 @@ SLOW = [
     dict(storage="rows", dtype="f32", loss="softmax 3", extras="plain", source="memory", shape="few rows"),
     dict(storage="rows", dtype="u8", loss="soft logistic", extras="weights", source="memory", shape="odd"),
     dict(storage="toy deltas", dtype="f64", loss="logistic", extras="weights", source="memory", shape="odd"),
-    dict(storage="csr", dtype="u8", loss="soft softmax 4", extras="plain", source="toy two", shape="odd"),
+    dict(storage="csr", dtype="u8", loss="soft softmax 4", extras="plain", source="two blocks", shape="odd"),
 ]
 
 
@@ -138,6 +141,7 @@ def surveyed(rows_per_part=None):
     X[17, 3], X[30_000, 0] = 500.0, -300.0
     y = (rng.random(len(X)) < 0.01).astype(int)
     weight = rng.integers(0, 3, len(X)).astype(float)
+    weight[[17, 30_000]] = 2.0
     return X, y, weight, memory_source(X, y, weight, rows_per_part=rows_per_part)
 
 
@@ -152,7 +156,7 @@ def test_survey_is_one_weighted_sample_for_any_parts():
     for far in (17, 30_000):  # the far rows stand for themselves
         (index,) = np.flatnonzero((rows == X[far]).all(axis=1))
         assert sample.targets.weight[index] == weight[far]
-    assert np.count_nonzero(sample.targets.y) == y.sum()  # 1 % positives: all of them
+    assert np.count_nonzero(sample.targets.y) == y[weight > 0].sum()  # 1 % positives: all that have a weight
     assert sample.targets.weight.sum() == pytest.approx(weight.sum(), rel=0.05)
     _, again = surveyed(rows_per_part=12_800)[-1].survey(2000, 7)
     np.testing.assert_array_equal(again.storage.X, rows)
@@ -193,16 +197,21 @@ def as_dense(rows):
 
 def test_samples_of_near_seeds_have_little_in_common():
     """One was the other, moved by a row."""
-    y = np.zeros(40_000, np.uint8)
-    parts = [(0, 10_000), (10_000, 40_000)]
-    none = np.empty(0, np.int64)
-    drawn = [set(drawn_by_class(y, 2, none, 4000, seed, parts)[0].tolist()) for seed in range(6)]
+    none = np.empty(0)
+    targets = Targets(*(read_only(a) for a in (np.zeros(40_000, np.uint8), none, none, none.reshape(0, 0))))
+
+    def rows(seed, first_row=0, first=0, last=40_000):
+        limits = Limits.of(np.array([40_000, 0]), 4000, seed)
+        return first_row + drawn_by_hash(targets, limits, first_row, first, last)
+
+    drawn = [set(rows(seed).tolist()) for seed in range(6)]
     for i, one in enumerate(drawn):
         assert 3700 < len(one) < 4300
         for other in drawn[:i]:
             for moved in range(-6, 7):
                 assert len(one & {row + moved for row in other}) < 550  # 400 by chance
-    assert drawn[3] == set(drawn_by_class(y, 2, none, 4000, 3, [(0, 40_000)])[0].tolist())
+    parts = rows(3, last=10_000), rows(3, first=10_000, last=30_000), rows(3, first_row=30_000, last=10_000)
+    assert drawn[3] == set(np.concatenate(parts).tolist())  # whatever the blocks and parts
 
 
 def test_survey_of_columns_and_soft_labels():

@@ -16,8 +16,9 @@ from fastlogit.kernels.storages.columns import ColumnView
 from fastlogit.kernels.storages.dense import _copier, _micro_kernel, _product_of_copy, dot, outer
 from fastlogit.kernels.storages.gram import add_gram, row_squares, scale_rows
 from fastlogit.kernels.storages.lines import View
-from fastlogit.kernels.storages.protocol import PADDING, ROWS_AT_ONCE, pack, padded
+from fastlogit.kernels.storages.protocol import ROWS_AT_ONCE
 from fastlogit.kernels.storages.rows import RowView
+from fastlogit.kernels.storages.storage import PADDING, pack, padded
 from fastlogit.kernels.storages.transpose import put_rows, take_rows
 
 #: Bytes and number of registers, and a computing type: x86 before AVX, ARM twice, x86 with AVX and with AVX-512.

@@ -1,5 +1,9 @@
-"""A storage and a source that fastlogit knows nothing of: the proof that the seams hold."""
+"""Storages and a transport that fastlogit knows nothing of: the proof that the seams hold.
 
+The page "Add a storage, a loss, a solver" of the documentation is built on them.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,29 +13,43 @@ from numba.extending import overload
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.kernels.storages import protocol
+from fastlogit.kernels.storages.storage import Storage, padded
+from fastlogit.sources.block import Block
 from fastlogit.sources.memory import MemorySource
-from fastlogit.sources.targets import source_of
+from fastlogit.sources.protocol import Source
 
 
-class Deltas(NamedTuple):
-    """Rows kept as differences from a base row."""
-
+# --- a storage
+class _Arrays(NamedTuple):
     base: Any
     delta: Any
+    like: Any
+
+
+class Deltas(_Arrays, Storage):
+    """Rows kept as differences from a base row."""
 
     @classmethod
     def of(cls, X: np.ndarray) -> "Deltas":
         base = X[0].astype(np.float64)
-        return cls(read_only(base), read_only(X - base))
+        return cls(read_only(base), read_only(X - base), read_only(np.empty(0, X.dtype)))
 
-    shape, dtype = (property(lambda self, name=name: getattr(self.delta, name)) for name in ("shape", "dtype"))
+    shape, dtype = property(lambda self: self.delta.shape), property(lambda self: self.like.dtype)
 
     def take(self, rows):
-        return Deltas(self.base, read_only(self.delta[rows]))
+        return Deltas(self.base, read_only(self.delta[rows]), self.like)
+
+    @classmethod
+    def join(cls, parts):
+        rows = [part.base - parts[0].base + part.delta for part in parts]
+        return cls(parts[0].base, read_only(np.concatenate(rows)), parts[0].like)
+
+    def dense(self, columns):
+        return self.base[columns] + self.delta[:, columns]
 
 
-def _is_deltas(kind):
-    return isinstance(kind, types.BaseNamedTuple) and kind.instance_class is Deltas
+def _is(kind, storage):
+    return isinstance(kind, types.BaseNamedTuple) and kind.instance_class is storage
 
 
 def _sums_over_rows(n_powers):
@@ -43,7 +61,7 @@ def _sums_over_rows(n_powers):
                 for p in range(n_powers):
                     G[k * n_powers + p, :D] += R[k, r] * x ** (p + 1)
 
-    return lambda storage, start, n, A, center, B, sweeps: impl if _is_deltas(storage) else None
+    return lambda storage, start, n, A, center, B, sweeps: impl if _is(storage, Deltas) else None
 
 
 overload(protocol.accumulate)(_sums_over_rows(1))
@@ -58,7 +76,7 @@ def _margins(storage, start, n, A, center, B, sweeps):
             for r in range(n):
                 Z[k, r] = ((storage.base + storage.delta[start + r] - center[:D]) * W[k, :D]).sum()
 
-    return impl if _is_deltas(storage) else None
+    return impl if _is(storage, Deltas) else None
 
 
 @overload(protocol.take)
@@ -67,32 +85,92 @@ def _take(storage, start, n, center, B):
         for r in range(n):
             B[r, : storage.base.size] = storage.base + storage.delta[start + r] - center[: storage.base.size]
 
-    return impl if _is_deltas(storage) else None
+    return impl if _is(storage, Deltas) else None
 
 
-overload(protocol.tile_rows)(lambda storage, K: (lambda storage, K: 32) if _is_deltas(storage) else None)
+overload(protocol.tile_rows)(lambda storage, K: (lambda storage, K: 32) if _is(storage, Deltas) else None)
 
 
-class TwoSources:
-    """Two sources, one after the other, as one."""
+# --- a storage of two others, column after column
+class _Members(NamedTuple):
+    left: Any
+    right: Any
+    cut: int
 
-    def __init__(self, first: Any, second: Any) -> None:
-        self.first, self.second = first, second
-        self.n_samples = first.n_samples + second.n_samples
-        self.n_features, self.n_classes = first.n_features, first.n_classes
-        self.dtype, self.loss = first.dtype, first.loss
+
+class Pair(_Members, Storage):
+    """Some columns of one storage, then some of another: the first is a multiple of 16 wide."""
 
     @classmethod
-    def of(cls, to_storage: Any, X: np.ndarray, targets: Targets, loss: Any, dtype: Any) -> "TwoSources":
-        cut = len(X) // 3
+    def of(cls, left: Storage, right: Storage) -> "Pair":
+        assert left.shape[1] == padded(left.shape[1])
+        return cls(left, right, left.shape[1])
 
-        def part(rows: slice) -> MemorySource:
-            cuts = (a if name == "class_weight" or not a.size else a[rows] for name, a in targets._asdict().items())
-            storage = to_storage(X[rows])
-            return source_of(storage)(storage, Targets(*cuts), loss, dtype)
+    @property
+    def shape(self):
+        return self.left.shape[0], self.cut + self.right.shape[1]
 
-        return cls(part(slice(None, cut)), part(slice(cut, None)))
+    dtype = property(lambda self: np.result_type(self.left.dtype, self.right.dtype))
 
-    def __getattr__(self, name):
-        """Every pass returns sums."""
-        return lambda *args: getattr(self.first, name)(*args) + getattr(self.second, name)(*args)
+
+def _of_pair(function, after, to_right):
+    """Call ``function`` with the left columns' share of A, ``center`` and B, and ``after`` with the right's."""
+
+    def impl(storage, start, n, A, center, B, sweeps):
+        c = storage.cut
+        if to_right:  # sums over rows: A is of rows, B of columns
+            function(storage.left, start, n, A, center[:c], B[:, :c], sweeps)
+            after(storage.right, start, n, A, center[c:], B[:, c:], sweeps)
+        else:  # margins: A is of columns, B of rows
+            function(storage.left, start, n, A[..., :c], center[:c], B, sweeps)
+            after(storage.right, start, n, A[..., c:], center[c:], B, sweeps)
+
+    return lambda storage, start, n, A, center, B, sweeps: impl if _is(storage, Pair) else None
+
+
+overload(protocol.margins)(_of_pair(protocol.margins, protocol.add_margins, False))
+overload(protocol.accumulate)(_of_pair(protocol.accumulate, protocol.accumulate, True))
+overload(protocol.accumulate_moments)(_of_pair(protocol.accumulate_moments, protocol.accumulate_moments, True))
+
+
+@overload(protocol.tile_rows)
+def _tile_rows(storage, K):
+    def impl(storage, K):
+        return min(protocol.tile_rows(storage.left, K), protocol.tile_rows(storage.right, K))
+
+    return impl if _is(storage, Pair) else None
+
+
+# --- a transport
+class Streamed(Source):
+    """Blocks that are made anew for every read, and are gone after it."""
+
+    def __init__(self, make: Callable[[], Iterator[Block]]) -> None:
+        self._make = make
+        blocks = list(make())
+        self.n_samples = sum(block.n_samples for block in blocks)
+        self.n_features, self.loss = blocks[0].n_features, blocks[0].loss
+        self.n_classes, self.dtype = self.loss.n_classes, blocks[0].storage.computing_dtype
+        self.row_bytes = blocks[0].storage.row_bytes
+
+    def blocks(self) -> Iterator[Block]:
+        return self._make()
+
+
+def cut(to_storage: Any, X: np.ndarray, targets: Targets, loss: Any, ends: list[int], **settings) -> list[Block]:
+    """The rows in blocks that end at ``ends``, and at the last."""
+    blocks = []
+    for first, last in zip([0, *ends], [*ends, len(X)], strict=True):
+        parts = (a if name == "class_weight" or not a.size else a[first:last] for name, a in targets._asdict().items())
+        rows = to_storage(X[first:last])
+        blocks.append(Block(rows, Targets(*(read_only(a) for a in parts)), loss, first, **settings))
+    return blocks
+
+
+def two_blocks(to_storage: Any, X: np.ndarray, targets: Targets, loss: Any) -> MemorySource:
+    return MemorySource(cut(to_storage, X, targets, loss, [len(X) // 3]))
+
+
+def streamed(to_storage: Any, X: np.ndarray, targets: Targets, loss: Any, **settings) -> Streamed:
+    ends = settings.pop("ends", [len(X) // 3])
+    return Streamed(lambda: iter(cut(to_storage, X, targets, loss, ends, stays=False, **settings)))

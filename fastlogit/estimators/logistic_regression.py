@@ -20,12 +20,13 @@ from fastlogit.fit import complaint_of, minimise
 from fastlogit.kernels.losses.protocol import Logistic, Loss, Softmax
 from fastlogit.parameters import FLAGS, NAMES, RANGES, seed_of
 from fastlogit.solvers.solution import Row
+from fastlogit.sources.block import Block
 from fastlogit.sources.frames import check_names, names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.numbers import as_numbers
-from fastlogit.sources.protocol import n_margins
-from fastlogit.sources.targets import as_labels, as_offset, as_soft, as_weight, check_classes, source_of, targets_of
+from fastlogit.sources.sums import n_margins
+from fastlogit.sources.targets import as_labels, as_offset, as_soft, as_weight, check_classes, targets_of
 
 
 class ConvergenceWarning(exceptions.ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
@@ -272,7 +273,7 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         factors = None if self.class_weight is None else factors_of(self.class_weight, codes, classes, weight)
         targets = targets_of(codes, loss, weight, factors, as_offset(offset, n_samples, n_margins(len(classes))))
         check_classes(targets)
-        return source_of(storage)(storage, targets, loss, dtype, feature_names=names), classes
+        return MemorySource([Block(storage, targets, loss)], names), classes
 
     def _start(
         self, classes: NDArray[Any], n_features: int, coef_init: Any, intercept_init: Any

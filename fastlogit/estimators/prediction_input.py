@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastlogit.estimators.labels import is_soft
 from fastlogit.kernels.losses.protocol import Logistic, Loss, Softmax
 from fastlogit.kernels.machine.jit import max_threads, threads
-from fastlogit.kernels.storages.protocol import margins_at
+from fastlogit.kernels.storages.storage import margins_at
 from fastlogit.prediction import decision_function, parts, predict_proba
 from fastlogit.sources.frames import check_names, names_of
 from fastlogit.sources.intake import as_storage

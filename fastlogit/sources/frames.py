@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.exceptions import InputError, warn
+from fastlogit.kernels.storages.storage import computing_dtype
 from fastlogit.kernels.storages.table import Column
-from fastlogit.sources.numbers import as_numbers, computing_dtype, named
+from fastlogit.sources.numbers import as_numbers, named
 
 # Up to so many rows a column is smaller than the object that pandas makes of it: 30 columns take 0.3 ms to look at one
 # after the other, and 0.03 ms to copy.

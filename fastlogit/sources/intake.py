@@ -15,6 +15,7 @@ from fastlogit.kernels.storages import csr
 from fastlogit.kernels.storages.columns import Columns
 from fastlogit.kernels.storages.csr import CSR
 from fastlogit.kernels.storages.rows import Rows
+from fastlogit.kernels.storages.storage import computing_dtype
 from fastlogit.kernels.storages.table import Column, Table
 from fastlogit.sources.frames import (
     arrow_columns,
@@ -25,7 +26,7 @@ from fastlogit.sources.frames import (
     pandas_columns,
     pandas_matrix,
 )
-from fastlogit.sources.numbers import as_numbers, check_is_data, computing_dtype, first_of
+from fastlogit.sources.numbers import as_numbers, check_is_data, first_of
 
 Storage = Rows | Columns | Table | CSR
 

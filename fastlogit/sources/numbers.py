@@ -38,11 +38,6 @@ def first_of(condition: NDArray[np.bool_]) -> int:
     return int(np.flatnonzero(condition)[0])
 
 
-def computing_dtype(stored: np.dtype[Any]) -> np.dtype[Any]:
-    """Return what margins of such an X are computed in: float32 where that holds every stored value exactly."""
-    return np.dtype(np.float32 if np.can_cast(stored, np.float32) else np.float64)
-
-
 def check_is_data(name: str, values: Any) -> None:
     """Raise InputError where ``values`` are a query that has not run, or a dict: neither is an array."""
     if hasattr(type(values), "shape"):

@@ -15,144 +15,79 @@ be exact in the computing type: take it from :meth:`Source.moments`, or round it
 **y** is class codes, in the smallest unsigned type that holds them, or (n_samples, n_classes) probabilities whose
 rows sum to 1.
 
-**Parts.** A source is a list of parts, each one kernel call of at most about 200 ms. A part's sums depend on its rows
-alone, not on threads; parts are added in row order. So results are bitwise equal for any number of threads.
+**Blocks and parts.** A source has its rows in blocks, and a block (`fastlogit.sources.block.Block`) has them in parts,
+each one kernel call of at most about 200 ms. A part's sums depend on its rows alone, not on threads; parts are added in
+the order of rows. So results are bitwise equal for any number of threads, and for any blocks that are cut where parts
+are.
+
+**A new transport** is a subclass of `Source` with `blocks`, and with `run` where sums can be had elsewhere than here.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import add
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.kernels.losses.protocol import Loss
+from fastlogit.kernels.machine.jit import read_only
+from fastlogit.kernels.storages.rows import Rows
+from fastlogit.prediction import decision_function
+from fastlogit.sources.block import Block
+from fastlogit.sources.numbers import named, not_finite
+from fastlogit.sources.sampling import Limits, Surveyed
+from fastlogit.sources.sums import CurvatureSums, Largest, Moments, PassSums, n_margins
+
+Array = NDArray[np.float64]
+
+_ROUGH_ROWS = 4096
+# A row is an outlier if its squared norm, in standardised columns, exceeds 8 times the average: Gaussian rows never
+# are, and at most one row in eight can be.
+_FAR = 8.0
 
 
-@dataclass(frozen=True)
-class PassSums:
-    """What one read returns.
-
-    Attributes
-    ----------
-    loss_sum : float
-        ``sum_i s_i loss_i``.
-    grad : ndarray of shape W
-        Its gradient with respect to ``W``.
-    smallest_margin : float
-        The least, over rows of positive weight, of how far the true class leads the best other, offset left out.
-        Positive over all rows proves separation; ``-inf`` where labels are soft.
-    n_correct : int
-        Rows of positive weight whose true (soft labels: likeliest) class leads.
-    """
-
-    loss_sum: float
-    grad: NDArray[np.float64]
-    smallest_margin: float
-    n_correct: int
-
-    def __add__(self, other: "PassSums") -> "PassSums":
-        return PassSums(
-            self.loss_sum + other.loss_sum,
-            self.grad + other.grad,
-            min(self.smallest_margin, other.smallest_margin),
-            self.n_correct + other.n_correct,
-        )
-
-
-@dataclass(frozen=True)
-class CurvatureSums(PassSums):
-    """What a read returns that takes the Hessian with it.
+class Source:
+    """Rows with their labels, weights and offsets, and the sums that can be had of them in one read each.
 
     Attributes
     ----------
-    hess : ndarray (K (K + 1) / 2, n_features + 1, n_features + 1)
-        The Hessian's blocks of classes k <= l, in that order, each symmetric: ``sum_i s_i c_kl x~_i x~_i'`` with
-        ``x~ = (x - center, 1)`` and ``c_kl = p_k (delta_kl - p_l)``, for two classes ``p (1 - p)``.
-    largest_square : float
-        The largest ``||x~||^2``, each column in units of its scale, over rows of positive weight.
+    n_samples, n_features, n_classes : int
+        Of all blocks together.
+    loss : Loss
+        What is summed.
+    dtype : dtype
+        The type that margins are computed in: float32 or float64.
+    row_bytes : int
+        Of a row of X as stored, on average.
+    feature_names : sequence of str or None
+        What messages call the columns.
+    largest_share : float
+        Of a sample: the most rows of the whole that one of its rows stands for; else 1.
     """
-
-    hess: NDArray[np.float64]
-    largest_square: float
-
-    def __add__(self, other: PassSums) -> "CurvatureSums":
-        assert isinstance(other, CurvatureSums)
-        first = super().__add__(other)
-        return CurvatureSums(
-            first.loss_sum,
-            first.grad,
-            first.smallest_margin,
-            first.n_correct,
-            self.hess + other.hess,
-            max(self.largest_square, other.largest_square),
-        )
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Weighted moments of the columns.
-
-    Attributes
-    ----------
-    n_samples : int
-        Number of rows, whatever their weights.
-    weight : float
-        ``sum_i s_i``.
-    mean : ndarray (n_features,)
-        ``sum_i s_i x_i / weight``.
-    squares : ndarray (n_features,)
-        ``sum_i s_i (x_i - mean)^2``.
-    """
-
-    n_samples: int
-    weight: float
-    mean: NDArray[np.float64]
-    squares: NDArray[np.float64]
-
-    def __add__(self, other: "Moments") -> "Moments":
-        """Merge by Chan, Golub and LeVeque's rule (1979): nothing is squared that has not been centred."""
-        n_samples, weight = self.n_samples + other.n_samples, self.weight + other.weight
-        share = other.weight / weight if weight > 0.0 else 0.0
-        step = other.mean - self.mean
-        return Moments(
-            n_samples,
-            weight,
-            self.mean + step * share,
-            self.squares + other.squares + step**2 * (self.weight * share),
-        )
-
-    @property
-    def variance(self) -> NDArray[np.float64]:
-        """The population variance of each column, 0 where rounding is all there is.
-
-        A column is constant where ``var <= n eps var + (n mean eps)^2`` with n = n_samples (scikit-learn's test,
-        scikit-learn#19726).
-        """
-        variance = self.squares / self.weight
-        n_eps = self.n_samples * np.finfo(np.float64).eps
-        constant = np.sqrt((1.0 - n_eps) * variance) <= n_eps * np.abs(self.mean)  # of 1e300 a square overflows
-        return np.where(constant, 0.0, variance)
-
-
-class Source(Protocol):
-    """Rows with their labels, weights and offsets, and the sums that can be had of them in one read each."""
 
     n_samples: int
     n_features: int
     n_classes: int
-    dtype: np.dtype[Any]
-    """The type that margins are computed in: float32 or float64."""
     loss: Loss
-    largest_share: float
-    """Of a sample: the most rows of the whole that one of its rows stands for; else 1."""
+    dtype: np.dtype[Any]
     row_bytes: int
-    """Of a row of X as stored, in the mean."""
-    subtracts_center: bool
-    """Whether rows are centred element by element; else by algebra, which loses digits where a mean is large."""
-    feature_names: Sequence[str] | None
+    feature_names: Sequence[str] | None = None
+    largest_share: float = 1.0
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the blocks in the order of rows; one may be gone when the next comes."""
+        raise NotImplementedError
+
+    def run(self, operation: str, *args: Any) -> Any:
+        """Return the sums that an operation of `Block` yields, added up in the order of rows."""
+        return reduce(add, (sums for block in self.blocks() for sums in getattr(block, operation)(*args)))
+
+    def uncentred(self, center: Array) -> Array | None:
+        """Return the part of a centre that algebra subtracts, which loses digits where a mean is large; or None."""
+        left: Array | None = next(self.blocks()).storage.uncentred(center)
+        return left
 
     def moments(self) -> Moments:
         """Return the moments of the columns; one read of X.
@@ -160,92 +95,137 @@ class Source(Protocol):
         Raises
         ------
         ValueError
-            If X has NaN or infinity: the message names row and column.
+            If X has NaN or infinity, or numbers whose squares overflow: the message names row and column.
         """
+        moments: Moments = self.run("moments")
+        self._check_finite(moments)
+        return moments
+
+    def _check_finite(self, moments: Moments) -> None:
+        overflowing = ~np.isfinite(moments.squares)
+        if not overflowing.any():
+            return
+        for block in self.blocks():
+            found = block.first_not_finite()
+            if found is not None:
+                row, column, value = found
+                raise not_finite(value, row, column, self.feature_names)
+        column = int(np.flatnonzero(overflowing)[0])
+        raise ValueError(
+            f"X has values in column {named(column, self.feature_names)} whose squares overflow float64 (about 1e154 "
+            "and more): rescale the column"
+        )
 
     def survey(self, n: int, seed: int) -> "tuple[Moments, Source]":
-        """Return the moments and a weighted sample of about ``n`` rows, in memory; one read of X.
+        """Return the moments and a weighted sample of about ``n`` rows, in memory; one read of X, and one of y.
 
-        The sample keeps up to n / 4 rows that lie far out, each for itself, and draws others by a hash of their index,
-        class by class, at least n / (2 n_classes) of each class where there are as many.
+        The sample keeps up to n / 4 rows that lie far out, each for itself, and draws others by a hash of their number,
+        class by class, at least n / (2 n_classes) of each class where there are as many. Rows of weight zero are not
+        looked at. Errors as in `moments`.
         """
+        from fastlogit.sources.memory import MemorySource
 
-    def loss_grad(self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None) -> PassSums:
+        counts: NDArray[np.int64] = self.run("class_counts")
+        limits = Limits.of(counts, n, seed)
+        found: Surveyed = self.run("survey", self._rough_moments(), _FAR * self.n_features, n // 4, limits)
+        self._check_finite(found.moments)
+        block, largest_share = found.sample(counts)
+        sample = MemorySource([block], self.feature_names)
+        sample.largest_share = largest_share
+        return found.moments, sample
+
+    def _rough_moments(self) -> Moments:
+        """Return the moments of the first rows that have a weight: a fold's mask may leave out any number before."""
+        some, missing = [], _ROUGH_ROWS
+        for block in self.blocks():
+            for first, last in block.parts:
+                begin, end, found = block.first_weighted(first, last, missing)
+                if found:
+                    some.append(block.few_moments(begin, end))
+                missing -= found
+                if missing <= 0:
+                    return reduce(add, some)
+        return reduce(add, some)
+
+    def loss_grad(self, W: Array, center: Array, dtype: Any = None) -> PassSums:
         """Return loss and gradient at ``W``, computed in ``dtype`` (by default the source's); one read of X."""
+        sums: PassSums = self.run("loss_grad", W, center, dtype or self.dtype)
+        return sums
 
-    def grad_hess(
-        self,
-        W: NDArray[np.float64],
-        center: NDArray[np.float64],
-        scale: NDArray[np.float64],
-        dtype: Any = np.float64,
-    ) -> CurvatureSums:
+    def grad_hess(self, W: Array, center: Array, scale: Array, dtype: Any = np.float64) -> CurvatureSums:
         """Return loss, gradient and Hessian at ``W``; one read of X.
 
         Loss and gradient are computed in float64, the products of the Hessian in ``dtype`` and added in float64.
+        ``scale`` (n_features,) are the units of `CurvatureSums.largest_square`.
         """
+        sums: CurvatureSums = self.run("grad_hess", W, center, scale, dtype)
+        return sums
 
-    def hess_vec(
-        self, W: NDArray[np.float64], V: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None
-    ) -> NDArray[np.float64]:
+    def hess_vec(self, W: Array, V: Array, center: Array, dtype: Any = None) -> Array:
         """Return the Hessian of the loss at ``W`` times ``V``, both of shape W; one read of X."""
+        return np.asarray(self.run("hess_vec", W, V, center, dtype or self.dtype))
 
-    def hess_diag(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
+    def hess_diag(self, W: Array, center: Array) -> Array:
         """Return the Hessian's diagonal at ``W``, of the shape of W; one read of X."""
+        return np.asarray(self.run("hess_diag", W, center, self.dtype))
 
-    def losses_along(
-        self,
-        W: NDArray[np.float64],
-        V: NDArray[np.float64],
-        center: NDArray[np.float64],
-        steps: NDArray[np.float64],
-        dtype: Any = None,
-    ) -> NDArray[np.float64]:
+    def losses_along(self, W: Array, V: Array, center: Array, steps: Array, dtype: Any = None) -> Array:
         """Return ``sum_i s_i loss_i`` at ``W + t V`` for each t of ``steps``; one read of X."""
+        return np.asarray(self.run("losses_along", W, V, center, steps, np.dtype(dtype or self.dtype)))
 
-    def largest_square(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> float:
+    def largest_square(self, W: Array, center: Array) -> float:
         """Return the largest ``||x~_i W||^2`` over rows of positive weight, of any number of columns; one read of X."""
+        largest: Largest = self.run("largest_square", W, center)
+        return largest.value
 
-    def gram(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ``sum_i s_i x~_i x~_i'`` with ``x~ = (x - center, 1)``, products in the source's type; one read."""
-
-    def class_curvature(
-        self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any = None
-    ) -> NDArray[np.float64]:
-        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``W``, p of ``dtype``; one read of X."""
-
-    def widest_row(self, center: NDArray[np.float64], scale: NDArray[np.float64]) -> float:
+    def widest_row(self, center: Array, scale: Array) -> float:
         """Return the largest ``sum_j ((x_ij - center_j) / scale_j)^2``, to 1e-4, never less; one read of X."""
+        largest: Largest = self.run("widest_row", center, scale)
+        return largest.value
 
-    def row_products(self, center: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ``sum_j weight_j (x_ij - center_j) (x_lj - center_j)`` (n_samples, n_samples), for few rows.
+    def gram(self, center: Array) -> Array:
+        """Return ``sum_i s_i x~_i x~_i'`` with ``x~ = (x - center, 1)``, products in the source's type; one read."""
+        return np.asarray(self.run("gram", center, self.dtype))
 
-        One read of X; products in float64.
-        """
+    def class_curvature(self, W: Array, center: Array, dtype: Any = None) -> Array:
+        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``W``, p of ``dtype``; one read of X."""
+        products = self.run("class_curvature", W, center, dtype or self.dtype)
+        np.fill_diagonal(products, 0.0)  # p - p^2 is what p has with the others: nothing cancels where p is nearly 1
+        curvature = np.diag(products.sum(axis=0)) - products
+        K = n_margins(self.n_classes)
+        return np.asarray(curvature[-K:, -K:])
 
-    def combination(
-        self, center: NDArray[np.float64], rows: NDArray[np.intp], shares: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return ``sum_i (x_i - center) shares_i`` (n_features, K) over some rows, shares (rows, K); one read of X."""
-
-    def margins(self, W: NDArray[np.float64], center: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ``(x_i - center) W + intercepts`` (n_samples, K), without offsets, in float64; one read of X."""
-
-    def with_rows(self, X: NDArray[np.float64]) -> "Source":
-        """Return the source of other rows X (n_samples, m) with the same labels, weights and offsets."""
-
-    def information(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
+    def information(self, center: Array) -> Array:
         """Return ``sum_i a_ij`` and ``sum_i a_ij^2`` with ``a_ij = s_i (x_ij - center_j)^2``; one read of X.
 
         Shape (2, n_features). Where a few rows hold most of a column's sum, little is known of its coefficient.
         """
+        return np.asarray(self.run("information", center))
 
+    # Of few rows, all at once --------------------------------------------------------------------------------------
 
-def n_margins(n_classes: int) -> int:
-    """Return K, the number of margins a row."""
-    return 1 if n_classes == 2 else n_classes
+    def together(self) -> Block:
+        """Return all rows as one block, for few rows: copied where they are in several."""
+        return Block.join(list(self.blocks()))
 
+    def row_products(self, center: Array, weight: Array) -> Array:
+        """Return ``sum_j weight_j (x_ij - center_j) (x_lj - center_j)`` (n_samples, n_samples), for few rows.
 
-def add_up(sums: Any) -> Any:
-    """Add the sums of parts in row order."""
-    return reduce(add, sums)
+        One read of X; products in float64.
+        """
+        return np.asarray(self.together().storage.row_products(center, weight))
+
+    def combination(self, center: Array, rows: NDArray[np.intp], shares: Array) -> Array:
+        """Return ``sum_i (x_i - center) shares_i`` (n_features, K) over some rows, shares (rows, K); one read of X."""
+        return np.asarray(self.together().storage.combination(center, rows, shares))
+
+    def margins(self, W: Array, center: Array) -> Array:
+        """Return ``(x_i - center) W + intercepts`` (n_samples, K), without offsets, in float64; one read of X."""
+        return decision_function(self.together().storage, W, center, np.float64)
+
+    def with_rows(self, X: Array) -> "Source":
+        """Return the source of other rows X (n_samples, m) with the same labels, weights and offsets."""
+        from fastlogit.sources.memory import MemorySource
+
+        rows = Rows(read_only(np.ascontiguousarray(X)))
+        return MemorySource([Block(rows, self.together().targets, self.loss)])

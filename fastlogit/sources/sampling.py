@@ -1,15 +1,22 @@
-"""The rows of a sample: those that lie far out, each for itself, and others drawn class by class."""
+"""The rows of a sample: outliers, each for itself, and others drawn class by class.
 
-from collections.abc import Callable, Iterable
-from typing import Any
+A row is drawn where a hash of its number is below a limit that its class has. The limits follow from the numbers of
+rows of each class alone, so that a block draws its own rows without knowing any other, and the sample does not depend
+on how rows are cut into blocks and parts. Rows of weight zero neither count nor are drawn.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels.machine.jit import n_chunks
+from fastlogit.kernels.machine.jit import n_chunks, read_only
 from fastlogit.kernels.passes import survey
+from fastlogit.kernels.passes.first_order import Targets
+from fastlogit.sources.sums import Moments
 
-_BITS, _BLOCK = 2**64 - 1, 4096
+_BITS = 2**64 - 1
 
 
 def pieces(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:
@@ -17,43 +24,8 @@ def pieces(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:
     return np.concatenate([values[a : a + n] for a, n in counts])
 
 
-def counted(
-    weights: Callable[[int, int], NDArray[np.float64]], first: int, last: int, most: int
-) -> tuple[int, int, int]:
-    """Return the range of rows from the first that has a weight to the ``most``-th, and how many in it have one.
-
-    ``weights(first, last)`` gives those of a range; none is looked at that is not needed.
-    """
-    begin = end = first
-    found = 0
-    for start in range(first, last, _BLOCK):
-        rows = start + np.flatnonzero(weights(start, min(start + _BLOCK, last)) > 0.0)[: most - found]
-        if len(rows):
-            begin, end = begin if found else int(rows[0]), int(rows[-1]) + 1
-            found += len(rows)
-        if found == most:
-            break
-    return begin, end, found
-
-
-class FarRows:
-    """The rows that lie farthest out, at most ``most`` of them."""
-
-    def __init__(self, limit: float, most: int) -> None:
-        self.limit, self._most = limit, most
-        self.rows, self._squares = np.empty(0, np.int64), np.empty(0)
-
-    def add(self, rows: NDArray[np.int64], squares: NDArray[np.float64]) -> None:
-        """Add rows that are farther out than ``limit``; it rises where there are too many."""
-        self.rows, self._squares = np.append(self.rows, rows), np.append(self._squares, squares)
-        if len(self.rows) > self._most:
-            farthest = np.argsort(-self._squares, kind="stable")[: self._most]
-            self.rows, self._squares = self.rows[farthest], self._squares[farthest]
-            self.limit = float(self._squares.min()) if self._most else np.inf
-
-
 def mixed(seed: int) -> int:
-    """Return 64 well mixed bits of a seed (SplitMix64): the hash of a row adds them to its index.
+    """Return 64 well mixed bits of a seed (SplitMix64): the hash of a row adds them to its number.
 
     Seeds as they are would lie so close together that the sample of one is that of the other, moved by a few rows.
     """
@@ -63,48 +35,163 @@ def mixed(seed: int) -> int:
     return x ^ x >> 31
 
 
-def drawn_by_class(
-    y: NDArray[Any], n_classes: int, far: NDArray[np.int64], n: int, seed: int, parts: Iterable[tuple[int, int]]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
-    """Return the rows ``far`` and about ``n`` others, and for how many rows of the whole each stands.
+class Limits(NamedTuple):
+    """Below which hash a row of each class is drawn.
 
-    Parameters
+    Attributes
     ----------
-    y : ndarray
-        Class codes (n_samples,), or probabilities, which are all of one class here.
-    far : ndarray
-        Row numbers in order.
-    parts : iterable of (first, last)
-        The rows, a part at a time: an index for each row of one part is held.
-
-    Returns
-    -------
-    (ndarray, ndarray, float)
-        Row numbers in order, how many rows each stands for, and the most that one may stand for.
+    seed : int
+        64 mixed bits.
+    of_class : ndarray (n_strata,) uint64
+        The limits; soft labels are all of one class here.
     """
-    strata = n_classes if y.ndim == 1 else 1
-    class_of = y if y.ndim == 1 else np.zeros(len(y), np.uint8)
-    chunks = n_chunks(len(y), strata)
-    counts = np.empty((chunks, strata), np.int64)
-    survey.count_strata(chunks, y, counts)
-    total = counts.sum(axis=0)
-    rate = np.minimum(1.0, np.maximum(n / len(y), n / (2 * strata) / np.maximum(total, 1)))
-    limits = np.minimum(rate * 2.0**64, 2.0**64 - 2048.0).astype(np.uint64)
-    drawn = np.concatenate([_draw(y, limits, seed, first, last) for first, last in parts])
-    drawn = np.setdiff1d(drawn, far, assume_unique=True) if len(far) else drawn
-    rest = total - np.bincount(class_of[far], minlength=strata)
-    share = rest / np.maximum(np.bincount(class_of[drawn], minlength=strata), 1)
-    rows = np.concatenate([far, drawn]) if len(far) else drawn
-    weight = share[class_of[rows]]
-    if len(far):
-        weight[: len(far)] = 1.0
-        order = np.argsort(rows)
-        rows, weight = rows[order], weight[order]
-    return rows, weight, float(max(1.0, share.max()))
+
+    seed: int
+    of_class: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, counts: NDArray[np.int64], n: int, seed: int) -> "Limits":
+        """Return the limits for about ``n`` rows, at least n / (2 n_strata) of a class that has as many."""
+        rate = np.minimum(1.0, np.maximum(n / counts.sum(), n / (2 * len(counts)) / np.maximum(counts, 1)))
+        rate[counts == 0] = 0.0  # a class of weight zero
+        return cls(mixed(seed), np.minimum(rate * 2.0**64, 2.0**64 - 2048.0).astype(np.uint64))
 
 
-def _draw(y: NDArray[Any], limits: NDArray[np.uint64], seed: int, first: int, last: int) -> NDArray[np.int64]:
+def drawn(targets: Targets, limits: Limits, first_row: int, first: int, last: int) -> NDArray[np.int64]:
+    """Return which rows from ``first`` to ``last`` of a block are drawn; ``first_row`` is the number of its first."""
     chunks = n_chunks(last - first, 1)
     rows, counts = np.empty(last - first, np.int64), np.empty((chunks, 2), np.int64)
-    survey.draw(chunks, y, limits, np.uint64(mixed(seed)), first, last, rows, counts)
+    seed = np.uint64(limits.seed + first_row & _BITS)
+    survey.draw(chunks, targets.y, targets.weight, limits.of_class, seed, first, last, rows, counts)
     return pieces(rows, counts)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows that a survey has found in one block, by their numbers within it.
+
+    Attributes
+    ----------
+    block : Block
+        Where they are.
+    drawn : ndarray of int
+        Rows that are drawn, ascending.
+    outliers : ndarray of int
+        Rows that lie far out, ascending, some of them drawn too.
+    squares : ndarray
+        How far: the outliers' squared norms in units of deviations.
+    """
+
+    block: Any
+    drawn: NDArray[np.int64]
+    outliers: NDArray[np.int64]
+    squares: NDArray[np.float64]
+
+    def __add__(self, other: "Found") -> "Found":
+        return Found(
+            self.block,
+            np.append(self.drawn, other.drawn),
+            np.append(self.outliers, other.outliers),
+            np.append(self.squares, other.squares),
+        )
+
+    def within(self, is_kept: NDArray[np.bool_]) -> "Found":
+        """Return it with those outliers alone."""
+        return replace(self, outliers=self.outliers[is_kept], squares=self.squares[is_kept])
+
+    def taken(self) -> "Found":
+        """Return the same with a copy of these rows in the block's place, for a block that will be gone."""
+        rows = np.union1d(self.drawn, self.outliers)
+        where = (np.searchsorted(rows, some) for some in (self.drawn, self.outliers))
+        return Found(self.block.take(rows), next(where), next(where), self.squares)
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """What a survey knows of some rows: it adds up.
+
+    Attributes
+    ----------
+    moments : Moments
+        Those of the columns.
+    found : tuple of Found
+        Of each block the rows for a sample, in the order of rows.
+    most : int
+        How many outliers may be kept: the farthest.
+    """
+
+    moments: Moments
+    found: tuple[Found, ...]
+    most: int
+
+    @classmethod
+    def of(
+        cls,
+        moments: Moments,
+        block: Any,
+        outliers: NDArray[np.int64],
+        squares: NDArray[np.float64],
+        drawn: NDArray[np.int64],
+        most: int,
+    ) -> "Surveyed":
+        """Return what is known of one part of a block."""
+        return cls(moments, (Found(block, drawn, outliers, squares),), most)._within_most()
+
+    def __add__(self, other: "Surveyed") -> "Surveyed":
+        last, first = self.found[-1], other.found[0]
+        joined = (last + first,) if last.block is first.block else (last, first)
+        found = (*self.found[:-1], *joined, *other.found[1:])
+        return Surveyed(self.moments + other.moments, found, self.most)._within_most()
+
+    def _within_most(self) -> "Surveyed":
+        squares = np.concatenate([each.squares for each in self.found])
+        if len(squares) <= self.most:
+            return self
+        is_kept = np.zeros(len(squares), np.bool_)
+        is_kept[np.argsort(-squares, kind="stable")[: self.most]] = True
+        ends = np.cumsum([len(each.squares) for each in self.found])[:-1]
+        kept = zip(self.found, np.split(is_kept, ends), strict=True)
+        return replace(self, found=tuple(each.within(some) for each, some in kept))
+
+    def taken(self) -> "Surveyed":
+        """Return the same with the rows copied, for blocks that will be gone."""
+        return replace(self, found=tuple(each.taken() for each in self.found))
+
+    def sample(self, counts: NDArray[np.int64]) -> tuple[Any, float]:
+        """Return the rows that were found as one block, weighted so that they stand for all.
+
+        Parameters
+        ----------
+        counts : ndarray (n_strata,)
+            The rows of positive weight of each class.
+
+        Returns
+        -------
+        (Block, float)
+            Outliers stand for themselves, the others for the rest of their class, by their weights; and the most rows
+            that one of them stands for.
+        """
+        strata = len(counts)
+        far, near = np.zeros(strata), np.zeros(strata)
+        some = []
+        for each in self.found:
+            y = each.block.targets.y
+            classes = y if y.ndim == 1 else np.zeros(len(y), np.uint8)
+            drawn = np.setdiff1d(each.drawn, each.outliers, assume_unique=True)
+            outliers = np.sort(each.outliers)
+            far += np.bincount(classes[outliers], minlength=strata)
+            near += np.bincount(classes[drawn], minlength=strata)
+            rows = np.union1d(drawn, outliers)
+            some.append((each.block, rows, classes[rows], np.isin(rows, outliers, assume_unique=True)))
+        share = (counts - far) / np.maximum(near, 1)
+        blocks = []
+        for block, rows, classes, is_far in some:
+            if not len(rows):
+                continue
+            taken = block.take(rows)
+            weight = share[classes]
+            weight[is_far] = 1.0
+            if taken.targets.weight.size:
+                weight *= taken.targets.weight
+            blocks.append(replace(taken, targets=taken.targets._replace(weight=read_only(weight))))
+        return type(blocks[0]).join(blocks), float(max(1.0, share.max()))

@@ -11,13 +11,12 @@ from fastlogit.exceptions import InputError
 from fastlogit.kernels.losses.protocol import Logistic, Loss, Softmax
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.passes.first_order import Targets
-from fastlogit.kernels.storages.protocol import is_sparse
+from fastlogit.sources.block import Block
 from fastlogit.sources.frames import is_arrow, names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.numbers import as_numbers, check_is_data, check_not_masked, first_of, is_missing, no_label
-from fastlogit.sources.protocol import n_margins
-from fastlogit.sources.sparse import SparseSource
+from fastlogit.sources.sums import n_margins
 
 _BLOCK = 1 << 20
 #: Weights of all rows together: second moments of weights times squares stay below 1e308 for columns up to 1e50.
@@ -220,14 +219,14 @@ def memory_source(
     loss : Loss, optional
         By default `Logistic` for two classes, `Softmax` for more.
     rows_per_part : int, optional
-        See `MemorySource`.
+        See `Block`.
 
     Raises
     ------
     TypeError, ValueError
         Naming the argument, what it has, and what is needed.
     """
-    storage, dtype = as_storage(X)
+    storage, _ = as_storage(X)
     n_samples = storage.shape[0]
     labels = np.asarray(as_labels("y", y))
     if labels.ndim == 2:
@@ -240,12 +239,7 @@ def memory_source(
         loss = Logistic() if n_classes == 2 else Softmax(n_classes)
     offsets = as_offset(offset, n_samples, n_margins(loss.n_classes))
     targets = targets_of(labels, loss, as_weight(sample_weight, n_samples), class_weight, offsets)
-    return source_of(storage)(storage, targets, loss, dtype, rows_per_part, names_of(X))
-
-
-def source_of(storage: Any) -> type[MemorySource]:
-    """Return the class of source for a storage."""
-    return SparseSource if is_sparse(storage) else MemorySource
+    return MemorySource([Block(storage, targets, loss, rows_per_part=rows_per_part)], names_of(X))
 
 
 def targets_of(

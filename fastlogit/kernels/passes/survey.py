@@ -40,19 +40,29 @@ def _stratum_of(y: Any, row: Any) -> Any:
 
 
 @kernel
-def count_strata(chunk: int, n_chunks: int, y: Any, counts: Any) -> None:
-    """Count the rows of each class into ``counts`` (n_chunks, n_strata)."""
-    begin, end = row_bounds(0, y.shape[0], chunk, n_chunks)
+def count_strata(chunk: int, n_chunks: int, y: Any, weight: Any, first: int, last: int, counts: Any) -> None:
+    """Count each class's rows of positive weight from ``first`` to ``last`` into ``counts`` (n_chunks, n_strata)."""
+    begin, end = row_bounds(first, last, chunk, n_chunks)
     counts[chunk] = 0
     for row in range(begin, end):
-        counts[chunk, _stratum(y, row)] += 1
+        if not weight.size or weight[row] > 0.0:
+            counts[chunk, _stratum(y, row)] += 1
 
 
 @kernel
 def draw(
-    chunk: int, n_chunks: int, y: Any, limits: Any, seed: Any, first: int, last: int, rows: Any, counts: Any
+    chunk: int,
+    n_chunks: int,
+    y: Any,
+    weight: Any,
+    limits: Any,
+    seed: Any,
+    first: int,
+    last: int,
+    rows: Any,
+    counts: Any,
 ) -> None:
-    """Draw the rows whose hash is below their class's limit.
+    """Draw the rows of positive weight whose hash is below their class's limit.
 
     ``limits`` (n_strata,) uint64. Chunk c's rows go to ``rows`` (last - first,) from its own first row on, which goes
     to ``counts[c, 0]``, and their number to ``counts[c, 1]``. Which rows are drawn depends on their index and the seed
@@ -61,7 +71,7 @@ def draw(
     begin, end = row_bounds(first, last, chunk, n_chunks)
     found = begin - first
     for row in range(begin, end):
-        if _hash(np.uint64(row) + seed) < limits[_stratum(y, row)]:
+        if _hash(np.uint64(row) + seed) < limits[_stratum(y, row)] and (not weight.size or weight[row] > 0.0):
             rows[found] = row
             found += 1
     counts[chunk, 0], counts[chunk, 1] = begin - first, found - (begin - first)

@@ -14,6 +14,7 @@ from fastlogit.kernels.machine.simd import Vector
 from fastlogit.kernels.storages import protocol
 from fastlogit.kernels.storages.dense import dot, outer, register
 from fastlogit.kernels.storages.lines import View
+from fastlogit.kernels.storages.storage import Storage
 
 # A tile's piece of every column stays in the second-level cache between the two sweeps. Pieces of less than 512 bytes
 # are read at 0.7 of the bandwidth: wide X takes larger tiles, which the third level keeps, and asks for the columns to
@@ -22,10 +23,14 @@ TILE_BYTES = 1 << 18
 _COLUMNS_AHEAD = 8
 
 
-class Columns(NamedTuple):
+class _Matrix(NamedTuple):
+    X: NDArray[Any]
+
+
+class Columns(_Matrix, Storage):
     """X of shape (n_samples, n_features) whose columns are contiguous; any distance from column to column."""
 
-    X: NDArray[Any]
+    __slots__ = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -37,10 +42,6 @@ class Columns(NamedTuple):
         """The stored type."""
         return self.X.dtype
 
-    def first_not_finite(self) -> tuple[int, int, float] | None:
-        """Return row, column and value of an element that is NaN or infinite."""
-        return protocol.first_not_finite(self.X)
-
     def dense(self, columns: slice) -> NDArray[np.float64]:
         """Return a copy of some columns of all rows."""
         return self.X[:, columns].astype(np.float64)
@@ -51,6 +52,11 @@ class Columns(NamedTuple):
         for column, out in zip(self.X.T, X.T, strict=True):
             np.take(column, rows, out=out, mode="clip")  # "raise" would make a copy of `out`
         return Columns(read_only(X))
+
+    @classmethod
+    def join(cls, parts: Sequence["Columns"]) -> "Columns":
+        """See `Storage.join`."""
+        return cls(read_only(np.concatenate([part.X.T for part in parts], axis=1).T))
 
 
 def is_columns(kind: Any) -> bool:

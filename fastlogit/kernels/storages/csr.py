@@ -2,8 +2,8 @@
 
 Rows are never centred: with a centre c the algebra does it,
 
-    (x - c)' w + b                 = x' w + (b - c' w)                                  `storage.pack_coefficients`
-    sum_i r_i (x_i - c)            = sum_i r_i x_i - c sum_i r_i                        `fastlogit.sources.sparse`
+    (x - c)' w + b                 = x' w + (b - c' w)                                  `Storage.pack`
+    sum_i r_i (x_i - c)            = sum_i r_i x_i - c sum_i r_i                        `fastlogit.sources.block`
     sum_j ((x_j - c_j) s_j)^2      = sum_j (c_j s_j)^2 + sum_{x_j != 0} ((x_j - c_j)^2 - c_j^2) s_j^2
     sum_i s_i (x_ij - c_j)^p       = sum_{x_ij != 0} s_i (x_ij - c_j)^p + (-c_j)^p (sum_i s_i - sum_{x_ij != 0} s_i)
 
@@ -13,21 +13,32 @@ subtracted there that are large beside their difference.
 The coefficients of one column are adjacent, and so are its sums: a nonzero finds those of all classes in one place.
 """
 
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import overload
+from numba import types
 from numpy.typing import NDArray
 
-from fastlogit.kernels.machine.jit import TILE_OPTIONS, kernel, n_chunks, read_only, tile
-from fastlogit.kernels.storages import protocol, tiles
-from fastlogit.kernels.storages.nonzeros import accumulate_row, add_information, add_powers, add_row, margins_of_row
+from fastlogit.kernels.machine.jit import kernel, n_chunks, power_of_2, read_only
+from fastlogit.kernels.storages.protocol import row_bounds
+from fastlogit.kernels.storages.storage import Storage, padded
 
-# A tile is walked twice, the second time from the cache.
-TILE_BYTES = 1 << 16
+# A share of the weight that is no more than rounding: the column has no zeros.
+_ROUNDING = 1e-12
+# A chunk's sums cost an array over all columns: this many nonzeros of a column for each chunk, but at least two chunks.
+_NONZEROS_PER_COLUMN = 16
 
 
-class CSR(NamedTuple):
+class _Arrays(NamedTuple):
+    data: NDArray[Any]
+    indices: NDArray[Any]
+    indptr: NDArray[Any]
+    n_features: int
+
+
+class CSR(_Arrays, Storage):
     """X of shape (n_samples, n_features), nonzeros only.
 
     Row i has ``data[p]`` in column ``indices[p]`` for ``indptr[i] <= p < indptr[i + 1]``. Columns ascend within a row,
@@ -35,10 +46,8 @@ class CSR(NamedTuple):
     to think of.
     """
 
-    data: NDArray[Any]
-    indices: NDArray[Any]
-    indptr: NDArray[Any]
-    n_features: int
+    __slots__ = ()
+    takes_tiles, n_powers, n_information = False, 3, 4
 
     @classmethod
     def of(cls, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], n_features: int) -> "CSR":
@@ -85,11 +94,108 @@ class CSR(NamedTuple):
         indptr = read_only(starts.astype(self.indptr.dtype))
         return CSR(read_only(self.data[at]), read_only(self.indices[at]), indptr, self.n_features)
 
+    @classmethod
+    def join(cls, parts: Sequence["CSR"]) -> "CSR":
+        """See `Storage.join`."""
+        parts = [part.rows(0, part.shape[0]) for part in parts]
+        ends = np.cumsum([0, *(len(part.data) for part in parts)])
+        data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
+        indptr = [part.indptr[:-1] + part.indptr.dtype.type(end) for part, end in zip(parts, ends, strict=False)]
+        starts = np.concatenate([*indptr, ends[-1:].astype(indptr[0].dtype)])
+        return cls(read_only(data), read_only(indices), read_only(starts), parts[0].n_features)
+
+    def uncentred(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Storage.uncentred`: all of it."""
+        return center
+
+    def pack_coefficients(self, W: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
+        """See `Storage.pack_coefficients`: the classes of a column are adjacent."""
+        adjacent = np.zeros((padded(len(W)), self.n_adjacent(W.shape[1])), dtype)
+        adjacent[: len(W), : W.shape[1]] = W
+        return adjacent[:, : W.shape[1]].T
+
+    def n_adjacent(self, K: int) -> int:
+        """See `Storage.n_adjacent`: 1, 2, or a multiple of 4.
+
+        They are then loaded and stored whole: a masked store is not forwarded to the load that comes next.
+        """
+        return -(-K // 4) * 4 if K > 2 else K
+
+    def n_chunks(self, first: int, last: int, n_sums: int, size: int) -> int:
+        """See `Storage.n_chunks`."""
+        nonzeros = int(self.indptr[last]) - int(self.indptr[first])
+        most = super().n_chunks(first, last, n_sums, size)
+        return min(most, power_of_2(max(2, nonzeros // (_NONZEROS_PER_COLUMN * size))))
+
+    def empty_sums(self, n_chunks: int, n_sums: int, size: int) -> NDArray[np.float64]:
+        """See `Storage.empty_sums`: the sums of a column are adjacent."""
+        return np.empty((n_chunks, size, n_sums)).transpose(0, 2, 1)
+
+    def few_moments(
+        self, first: int, last: int, weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `Storage.few_moments`: without an array of all columns for every chunk."""
+        part = self.rows(first, last)
+        lengths: Any = np.diff(part.indptr.astype(np.intp))
+        j, x = part.indices.astype(np.intp), part.data.astype(np.float64)
+        s, weight = np.repeat(weights, lengths), float(weights.sum())
+
+        def sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray(np.bincount(j, values, self.n_features), np.float64)
+
+        mean = sums(s * x) / (weight or 1.0)
+        return mean, sums(s * (x - mean[j]) ** 2) + mean**2 * _weight_of_zeros(weight, sums(s))
+
+    def powers(self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+        """See `Storage.powers`: the first sum is that of the nonzeros' weights."""
+        weights, step, squares = sums
+        zeros = _weight_of_zeros(weight, weights)
+        return np.stack([step - shift * zeros, squares + shift**2 * zeros])
+
+    def information(
+        self, sums: NDArray[np.float64], totals: NDArray[np.float64], center: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """See `Storage.information`: the first two sums are those of the nonzeros' weights and of their squares."""
+        weights, squares_of_weights, a, squares_of_a = sums
+        return np.stack(
+            [
+                a + center**2 * _weight_of_zeros(totals[0], weights),
+                squares_of_a + center**4 * _weight_of_zeros(totals[1], squares_of_weights),
+            ]
+        )
+
+    def row_products(self, center: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Storage.row_products`: of nonzeros, centred by algebra."""
+        A, root = self._matrix(), np.sqrt(weight)
+        A.data *= root[A.indices]
+        c = center * root
+        left = (A @ c)[:, None]
+        return np.asarray((A @ A.T).toarray() - left - left.T + c @ c)
+
+    def combination(
+        self, center: NDArray[np.float64], rows: NDArray[np.intp], shares: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """See `Storage.combination`."""
+        return np.asarray(self._matrix()[rows].T @ shares - np.outer(center, shares.sum(axis=0)))
+
+    def _matrix(self) -> Any:
+        """Return a copy of the rows as SciPy's."""
+        begin, end = int(self.indptr[0]), int(self.indptr[-1])
+        arrays = self.data[begin:end].astype(np.float64), self.indices[begin:end], self.indptr - begin
+        return import_module("scipy.sparse").csr_array(arrays, shape=self.shape)
+
+
+def _weight_of_zeros(weight: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weight of each column's zeros, from that of all rows and those of its nonzeros."""
+    zeros = weight - weights
+    zeros[zeros <= _ROUNDING * weight] = 0.0
+    return zeros
+
 
 @kernel
 def _falls(chunk: int, n_chunks: int, indices: Any, indptr: Any, out: Any) -> None:
     """Write whether a row of the chunk has a column index that is not above the one before."""
-    begin, end = protocol.row_bounds(0, indptr.size - 1, chunk, n_chunks)
+    begin, end = row_bounds(0, indptr.size - 1, chunk, n_chunks)
     falls = False
     for row in range(begin, end):
         for p in range(indptr[row] + 1, indptr[row + 1]):
@@ -104,169 +210,6 @@ def ascends(indices: NDArray[Any], indptr: NDArray[Any]) -> bool:
     return not out.any()
 
 
-def _of_csr(function: Any) -> Any:
-    """Register an implementation for `CSR`."""
-
-    def decorate(implementation: Any) -> Any:
-        implementation.__qualname__ = f"{function.__name__}.csr"
-
-        @overload(function, jit_options=TILE_OPTIONS, strict=False)
-        def bind(storage: Any, *args: Any) -> Any:
-            return implementation if protocol.is_sparse(storage) else None
-
-        return implementation
-
-    return decorate
-
-
-@tile
-def _nonzeros(storage: Any, row: int) -> Any:
-    at = np.uint64(row)
-    return np.uint64(storage.indptr[at]), np.uint64(storage.indptr[at + np.uint64(1)])
-
-
-@tile
-def _row_at(indptr: Any, first: int, last: int, position: Any) -> Any:
-    """Return the first row, of ``first`` to ``last``, that begins at ``position`` or later."""
-    while first < last:
-        middle = (first + last) // 2
-        if np.int64(indptr[middle]) < position:
-            first = middle + 1
-        else:
-            last = middle
-    return first
-
-
-@_of_csr(protocol.bounds)
-def _bounds(storage: Any, first: int, last: int, chunk: int, n_chunks: int) -> Any:
-    # equal numbers of nonzeros, as nearly as whole rows allow
-    indptr = storage.indptr
-    base, total = np.int64(indptr[first]), np.int64(indptr[last]) - np.int64(indptr[first])
-    begin = _row_at(indptr, first, last, base + chunk * total // n_chunks) if chunk > 0 else first
-    end = _row_at(indptr, first, last, base + (chunk + 1) * total // n_chunks) if chunk + 1 < n_chunks else last
-    return begin, end
-
-
-@_of_csr(protocol.tile_rows)
-def _tile_rows(storage: Any, K: int) -> Any:
-    rows = storage.indptr.size - 1
-    n_bytes = np.int64(storage.indptr[rows] - storage.indptr[0]) * (storage.data.itemsize + storage.indices.itemsize)
-    return min(1024, max(16, TILE_BYTES * rows // max(n_bytes, 1) // 16 * 16))
-
-
-@tile
-def _dot(storage: Any, row: int, w: Any) -> Any:
-    """Return ``sum_j x_j w_j`` of a row; four sums, so that none waits for its own last addition."""
-    data, indices = storage.data, storage.indices
-    p, end = _nonzeros(storage, row)
-    real = w.dtype.type
-    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
-    a, b, c, d = real(0), real(0), real(0), real(0)
-    while p + four <= end:
-        a += real(data[p]) * w[indices[p]]
-        b += real(data[p + one]) * w[indices[p + one]]
-        c += real(data[p + two]) * w[indices[p + two]]
-        d += real(data[p + three]) * w[indices[p + three]]
-        p += four
-    while p < end:
-        a += real(data[p]) * w[indices[p]]
-        p += one
-    return (a + b) + (c + d)
-
-
-@overload(protocol.margins, jit_options=TILE_OPTIONS)
-def _margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> Any:
-    if not protocol.is_sparse(storage):
-        return None
-
-    def vector(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
-        for r in range(n):
-            B[r] = _dot(storage, start + r, A)
-
-    def matrix(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
-        for r in range(n):
-            p, end = _nonzeros(storage, start + r)
-            margins_of_row(storage.data, storage.indices, p, end, A, B, r)
-
-    impl = vector if A.ndim == 1 else matrix
-    impl.__qualname__ = f"margins.csr.{impl.__name__}"
-    return impl
-
-
-@overload(protocol.accumulate, jit_options=TILE_OPTIONS)
-def _accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> Any:
-    if not protocol.is_sparse(storage):
-        return None
-
-    def vector(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
-        for r in range(n):
-            p, end = _nonzeros(storage, start + r)
-            add_row(storage.data, storage.indices, p, end, np.float64(A[r]), B[0])
-
-    def matrix(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
-        K = A.shape[0]
-        if K == 1:
-            protocol.accumulate(storage, start, n, A[0], center, B, sweeps)
-            return
-        weights = np.zeros(K + 3)
-        for r in range(n):
-            for k in range(K):
-                weights[k] = A[k, r]
-            p, end = _nonzeros(storage, start + r)
-            accumulate_row(storage.data, storage.indices, p, end, weights, B)
-
-    impl = vector if A.ndim == 1 else matrix
-    impl.__qualname__ = f"accumulate.csr.{impl.__name__}"
-    return impl
-
-
-@_of_csr(protocol.accumulate_moments)
-def _accumulate_moments(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
-    # B[p, j] += sum over nonzeros of s (x - center_j)^p, for p < 3
-    for r in range(n):
-        p, end = _nonzeros(storage, start + r)
-        add_powers(storage.data, storage.indices, p, end, np.float64(A[r]), center, B)
-
-
-@_of_csr(protocol.take)
-def _take(storage: Any, start: int, n: int, center: Any, B: Any) -> None:
-    pass
-
-
-@_of_csr(tiles.tile_scratch)
-def _tile_scratch(storage: Any, rows: int, like: Any) -> Any:
-    return np.zeros((0, like.size), like.dtype)
-
-
-@_of_csr(tiles.squares)
-def _squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, base: float, B: Any, out: Any) -> None:
-    data, indices = storage.data, storage.indices
-    for r in range(n):
-        total = base
-        p, end = _nonzeros(storage, start + r)
-        for at in range(p, end):
-            j = indices[at]
-            x, c, s = np.float64(data[at]), np.float64(center[j]), np.float64(inverse_scale[j])
-            total += x * (x - 2.0 * c) * s * s
-        out[r] = max(total, 0.0)
-
-
-@_of_csr(tiles.accumulate_information)
-def _accumulate_information(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
-    # sums[p, j] += sum over nonzeros of s, s^2, a and a^2 with a = s (x - center_j)^2
-    for r in range(n):
-        p, end = _nonzeros(storage, start + r)
-        add_information(storage.data, storage.indices, p, end, S[r], center, sums)
-
-
-@_of_csr(tiles.accumulate_gram)
-def _accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B: Any, Q: Any, H: Any) -> None:
-    # columns ascend, so that all is in the upper triangle
-    data, indices, last = storage.data, storage.indices, np.uint64(n_features)
-    for r in range(n):
-        p, end = _nonzeros(storage, start + r)
-        for at in range(p, end):
-            row, weight = H[indices[at]], c[r] * np.float64(data[at])
-            add_row(data, indices, at, end, weight, row)
-            row[last] += weight
-        H[last, last] += c[r]
+def is_csr(kind: Any) -> bool:
+    """Tell whether a numba type is `CSR`."""
+    return isinstance(kind, types.NamedTuple) and kind.instance_class is CSR

@@ -25,7 +25,7 @@ from fastlogit.kernels.machine.pointer import Pointer, choose, i64
 from fastlogit.kernels.machine.simd import Lanes, Vector, muladd
 from fastlogit.kernels.storages import protocol
 from fastlogit.kernels.storages.lines import Copied, View
-from fastlogit.kernels.storages.protocol import PADDING
+from fastlogit.kernels.storages.storage import PADDING
 
 #: The classes of one register tile: sums of 6 for 4 lines, and what they are made of, are more than 32 registers.
 CLASSES = 5

@@ -2,28 +2,24 @@
 
 A storage is a ``NamedTuple`` of arrays. A pass hands it a range of rows, coefficients and a centre; only the storage
 knows how X lies in memory, and it knows nothing of losses. To join, a storage registers an ``overload`` of these
-functions for its own type (`rows` and `columns` do), and gives Python the attributes ``shape`` and
-``dtype`` and the methods ``take(rows)``, a storage of some rows alone, and ``first_not_finite()``.
-`csr` is a sparse one; it answers for those of `tiles` too.
+functions for its own type (`rows` and `columns` do), and answers Python as `fastlogit.kernels.storages.storage.Storage`
+says. `csr` is a sparse one; it answers for the functions of `tiles` too.
 
 Conventions: ``start`` and ``n`` are the tile's rows, some ``tile_rows`` at a time being quickest; ``W`` is (K, padded),
 or (padded,) where there is one margin a row, which compiles to less; ``Z`` and ``R`` are (K, rows) or (rows,) to match;
 ``center`` is (padded,). All are of the computing type and zero from n_features on, padded to a multiple of `PADDING`.
-``G`` is (K, padded) float64. A sparse storage has them the other way around in memory, the classes of a column
-adjacent, and adds up rows as they are: their centre is in the intercepts (`pack_coefficients`). ``sweeps`` tells over
-how many sweeps of a tile the pass can spread its asking for the next tile: it is a hint, for the speed alone. ``Z`` may
-be written up to `padded_rows`.
+``G`` is (K, padded) float64. A sparse storage keeps the classes of a column adjacent in memory, and adds up rows
+without a centre, which is in the intercepts (`Storage.pack`). ``sweeps`` is over how many sweeps of a tile the pass can
+spread the prefetch of the next tile: a hint, for the speed alone. ``Z`` may be written up to `padded_rows`.
 """
 
 from typing import Any
 
 import numpy as np
 from numba.extending import overload
-from numpy.typing import NDArray
 
 from fastlogit.kernels.machine.jit import TILE_OPTIONS, tile
 
-PADDING = 16
 #: Rows that losses take at once, two registers of float32 at most: arrays of a tile's rows are padded to a multiple.
 ROWS_AT_ONCE = 32
 
@@ -36,6 +32,14 @@ def for_kernels(name: str) -> TypeError:
 def margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
     """``Z[k, r] = sum_j (x[start + r, j] - center[j]) W[k, j]`` for r < n, with A = W and B = Z."""
     raise for_kernels("margins")
+
+
+def add_margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
+    """Add to Z what `margins` would write: a storage can so be made of two, each of some of the columns.
+
+    By default the margins are written to a tile of their own first.
+    """
+    raise for_kernels("add_margins")
 
 
 def accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
@@ -80,9 +84,9 @@ def _has_matrix(storage: Any) -> bool:
     return "X" in getattr(storage, "fields", ())
 
 
-def is_sparse(kind: Any) -> bool:
-    """Tell whether a storage, or its numba type, keeps nonzeros only."""
-    return "indptr" in getattr(kind, "fields", getattr(kind, "_fields", ()))
+def takes_tiles(kind: Any) -> bool:
+    """Tell whether a storage's numba type is of one that can give a tile of itself: `take` is registered for it."""
+    return bool(getattr(kind.instance_class, "takes_tiles", False))
 
 
 @tile
@@ -99,7 +103,18 @@ def _bounds(storage: Any, first: Any, last: Any, chunk: Any, n_chunks: Any) -> A
     def by_rows(storage: Any, first: Any, last: Any, chunk: Any, n_chunks: Any) -> Any:
         return row_bounds(first, last, chunk, n_chunks)
 
-    return None if is_sparse(storage) else by_rows
+    return by_rows if takes_tiles(storage) else None
+
+
+@overload(add_margins, jit_options=TILE_OPTIONS, strict=False)
+def _add_margins(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
+    def by_margins(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> None:
+        Z = np.empty_like(B)
+        margins(storage, start, n, A, center, Z, sweeps)
+        for r in range(n):
+            B[..., r] += Z[..., r]
+
+    return by_margins if takes_tiles(storage) else None
 
 
 @overload(lines, jit_options=TILE_OPTIONS)
@@ -138,66 +153,3 @@ def _as_rows(A: Any) -> Any:
 def padded_rows(T: int) -> int:
     """Return the length of an array that holds something of each of a tile's ``T`` rows."""
     return (T + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
-
-
-def first_not_finite(X: NDArray[Any]) -> tuple[int, int, float] | None:
-    """Return row, column and value of the first element of a matrix that is NaN or infinite."""
-    bad = ~np.isfinite(X)
-    if not bad.any():
-        return None
-    row, column = np.argwhere(bad)[0].tolist()
-    return row, column, float(X[row, column])
-
-
-def padded(n_features: int) -> int:
-    """Return the length of a coefficient row: ``n_features`` up to a multiple of `PADDING`."""
-    return -(-n_features // PADDING) * PADDING
-
-
-def pack(values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
-    """Return ``values`` (..., n_features) zero-padded to ``(..., padded)`` in ``dtype``."""
-    packed = np.zeros((*values.shape[:-1], padded(values.shape[-1])), dtype)
-    packed[..., : values.shape[-1]] = values
-    return packed
-
-
-def margins_at(x: NDArray[np.float64], W: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``x W`` (K,) for one row x.
-
-    Not by BLAS, whose threads would go on spinning beside the passes that follow, some 80 ms long.
-    """
-    product: NDArray[np.float64] = np.einsum("j,jk", x, W)
-    return product
-
-
-def pack_coefficients(
-    storage: Any, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return coefficients, intercepts and centre as a pass reads them; ``W`` is (n_features + 1, K).
-
-    A sparse storage's rows stay as they are: ``(x - c) W + b = x W + (b - c W)``.
-    """
-    intercepts = W[-1]
-    if not is_sparse(storage):
-        coefficients = pack(W[:-1].T, dtype)
-    else:
-        intercepts = intercepts - margins_at(center, W[:-1])
-        adjacent = np.zeros((padded(len(W) - 1), n_adjacent(storage, W.shape[1])), dtype)
-        adjacent[: len(W) - 1, : W.shape[1]] = W[:-1]
-        coefficients = adjacent[:, : W.shape[1]].T
-    return coefficients[0] if W.shape[1] == 1 else coefficients, intercepts.astype(dtype), pack(center, dtype)
-
-
-def empty_sums(storage: Any, n_chunks: int, n_sums: int, size: int) -> NDArray[np.float64]:
-    """Return room for each chunk's sums (n_sums, size), in the order that the storage adds to them."""
-    if is_sparse(storage):
-        return np.empty((n_chunks, size, n_sums)).transpose(0, 2, 1)
-    return np.empty((n_chunks, n_sums, size))
-
-
-def n_adjacent(storage: Any, K: int) -> int:
-    """Return how many numbers of a column there is room for where it has K: of sparse rows 1, 2, or a multiple of 4.
-
-    They are then loaded and stored whole: a masked store is not forwarded to the load that comes next.
-    """
-    return -(-K // 4) * 4 if is_sparse(storage) and K > 2 else K

@@ -14,15 +14,20 @@ from fastlogit.kernels.machine.simd import Vector
 from fastlogit.kernels.storages import protocol
 from fastlogit.kernels.storages.dense import dot, outer, register
 from fastlogit.kernels.storages.lines import View
+from fastlogit.kernels.storages.storage import Storage
 
 # A tile is swept twice, the second time from the first-level cache, with the next tile on its way to the second.
 TILE_BYTES = 1 << 14
 
 
-class Rows(NamedTuple):
+class _Matrix(NamedTuple):
+    X: NDArray[Any]
+
+
+class Rows(_Matrix, Storage):
     """X of shape (n_samples, n_features) whose rows are contiguous; any distance from row to row."""
 
-    X: NDArray[Any]
+    __slots__ = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -34,10 +39,6 @@ class Rows(NamedTuple):
         """The stored type."""
         return self.X.dtype
 
-    def first_not_finite(self) -> tuple[int, int, float] | None:
-        """Return row, column and value of an element that is NaN or infinite."""
-        return protocol.first_not_finite(self.X)
-
     def dense(self, columns: slice) -> NDArray[np.float64]:
         """Return a copy of some columns of all rows."""
         return self.X[:, columns].astype(np.float64)
@@ -45,6 +46,11 @@ class Rows(NamedTuple):
     def take(self, rows: NDArray[np.intp]) -> "Rows":
         """Return a copy of some rows."""
         return Rows(read_only(self.X[rows]))
+
+    @classmethod
+    def join(cls, parts: Sequence["Rows"]) -> "Rows":
+        """See `Storage.join`."""
+        return cls(read_only(np.concatenate([part.X for part in parts])))
 
 
 def is_rows(kind: Any) -> bool:

@@ -24,6 +24,7 @@ from fastlogit.kernels.machine.simd import Lanes
 from fastlogit.kernels.storages import protocol
 from fastlogit.kernels.storages.columns import TILE_BYTES, Columns, ColumnView
 from fastlogit.kernels.storages.dense import dot, outer, register
+from fastlogit.kernels.storages.storage import Storage
 
 _NATIVE = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 #: The types of columns, by number from 1 on, those with ">" in the other byte order; then come single bits. Number 0:
@@ -85,7 +86,7 @@ class _Arrays(NamedTuple):
     caster: int
 
 
-class Table(_Arrays):
+class Table(_Arrays, Storage):
     """Columns of several types and pieces; `Table.of` makes one."""
 
     @classmethod
@@ -141,6 +142,11 @@ class Table(_Arrays):
                 out[first:last] = _values(column, address, n, rows[first:last] - begin)
                 begin += n
         return Columns(read_only(X))
+
+    @classmethod
+    def join(cls, parts: Sequence["Table"]) -> Any:
+        """See `Storage.join`: a copy, as columns of the table's own type."""
+        return Columns.join([part.take(np.arange(part.shape[0])) for part in parts])
 
 
 def _values(column: Column, address: int, n: int, rows: NDArray[np.intp]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from numba.extending import overload
 
 from fastlogit.kernels.machine.jit import TILE_OPTIONS
 from fastlogit.kernels.storages.gram import add_gram, row_squares, scale_rows
-from fastlogit.kernels.storages.protocol import for_kernels, is_sparse
+from fastlogit.kernels.storages.protocol import for_kernels, takes_tiles
 
 
 def tile_scratch(storage: Any, rows: int, like: Any) -> Any:
@@ -37,30 +37,30 @@ def accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B
     raise for_kernels("accumulate_gram")
 
 
-def _of_dense(function: Any) -> Any:
-    """Register what serves every storage that is not sparse."""
+def _of_tiles(function: Any) -> Any:
+    """Register what serves every storage that gives tiles of itself."""
 
     def decorate(implementation: Any) -> Any:
         @overload(function, jit_options=TILE_OPTIONS, strict=False)
         def bind(storage: Any, *args: Any) -> Any:
-            return None if is_sparse(storage) else implementation
+            return implementation if takes_tiles(storage) else None
 
         return implementation
 
     return decorate
 
 
-@_of_dense(tile_scratch)
+@_of_tiles(tile_scratch)
 def _tile_scratch(storage: Any, rows: int, like: Any) -> Any:
     return np.zeros((rows, like.size), like.dtype)
 
 
-@_of_dense(squares)
+@_of_tiles(squares)
 def _squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, base: float, B: Any, out: Any) -> None:
     row_squares(B, inverse_scale, n, out)
 
 
-@_of_dense(accumulate_information)
+@_of_tiles(accumulate_information)
 def _accumulate_information(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
     for r in range(n):
         for j in range(center.size):
@@ -69,7 +69,7 @@ def _accumulate_information(storage: Any, start: int, n: int, S: Any, center: An
             sums[1, j] += a * a
 
 
-@_of_dense(accumulate_gram)
+@_of_tiles(accumulate_gram)
 def _accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B: Any, Q: Any, H: Any) -> None:
     scale_rows(B, c, n, Q)
     add_gram(B, Q, n, H)

@@ -9,7 +9,8 @@ from numba.extending import intrinsic
 from fastlogit.kernels.machine.jit import tile as compiled
 from fastlogit.kernels.machine.pointer import Pointer, choose, i64
 from fastlogit.kernels.machine.simd import Lanes
-from fastlogit.kernels.storages.protocol import PADDING, padded_rows
+from fastlogit.kernels.storages.protocol import padded_rows
+from fastlogit.kernels.storages.storage import PADDING
 
 
 @compiled

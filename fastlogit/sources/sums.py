@@ -1,0 +1,127 @@
+"""What a read of rows returns: sums, each of which knows how it adds up with that of the rows that follow."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PassSums:
+    """What one read returns.
+
+    Attributes
+    ----------
+    loss_sum : float
+        ``sum_i s_i loss_i``.
+    grad : ndarray of shape W
+        Its gradient with respect to ``W``.
+    smallest_margin : float
+        The least, over rows of positive weight, of how far the true class leads the best other, offset left out.
+        Positive over all rows proves separation; ``-inf`` where labels are soft.
+    n_correct : int
+        Rows of positive weight whose true (soft labels: likeliest) class leads.
+    """
+
+    loss_sum: float
+    grad: NDArray[np.float64]
+    smallest_margin: float
+    n_correct: int
+
+    def __add__(self, other: "PassSums") -> "PassSums":
+        return PassSums(
+            self.loss_sum + other.loss_sum,
+            self.grad + other.grad,
+            min(self.smallest_margin, other.smallest_margin),
+            self.n_correct + other.n_correct,
+        )
+
+
+@dataclass(frozen=True)
+class CurvatureSums(PassSums):
+    """What a read returns that takes the Hessian with it.
+
+    Attributes
+    ----------
+    hess : ndarray (K (K + 1) / 2, n_features + 1, n_features + 1)
+        The Hessian's blocks of classes k <= l, in that order, each symmetric: ``sum_i s_i c_kl x~_i x~_i'`` with
+        ``x~ = (x - center, 1)`` and ``c_kl = p_k (delta_kl - p_l)``, for two classes ``p (1 - p)``.
+    largest_square : float
+        The largest ``||x~||^2``, each column in units of its scale, over rows of positive weight.
+    """
+
+    hess: NDArray[np.float64]
+    largest_square: float
+
+    def __add__(self, other: PassSums) -> "CurvatureSums":
+        assert isinstance(other, CurvatureSums)
+        first = super().__add__(other)
+        return CurvatureSums(
+            first.loss_sum,
+            first.grad,
+            first.smallest_margin,
+            first.n_correct,
+            self.hess + other.hess,
+            max(self.largest_square, other.largest_square),
+        )
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weighted moments of the columns.
+
+    Attributes
+    ----------
+    n_samples : int
+        Number of rows, whatever their weights.
+    weight : float
+        ``sum_i s_i``.
+    mean : ndarray (n_features,)
+        ``sum_i s_i x_i / weight``.
+    squares : ndarray (n_features,)
+        ``sum_i s_i (x_i - mean)^2``.
+    """
+
+    n_samples: int
+    weight: float
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Merge by Chan, Golub and LeVeque's rule (1979): nothing is squared that has not been centred."""
+        n_samples, weight = self.n_samples + other.n_samples, self.weight + other.weight
+        share = other.weight / weight if weight > 0.0 else 0.0
+        step = other.mean - self.mean
+        return Moments(
+            n_samples,
+            weight,
+            self.mean + step * share,
+            self.squares + other.squares + step**2 * (self.weight * share),
+        )
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """The population variance of each column, 0 where rounding is all there is.
+
+        A column is constant where ``var <= n eps var + (n mean eps)^2`` with n = n_samples (scikit-learn's test,
+        scikit-learn#19726).
+        """
+        variance = self.squares / self.weight
+        n_eps = self.n_samples * np.finfo(np.float64).eps
+        constant = np.sqrt((1.0 - n_eps) * variance) <= n_eps * np.abs(self.mean)  # of 1e300 a square overflows
+        return np.where(constant, 0.0, variance)
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The largest of some numbers of the rows."""
+
+    value: float
+
+    def __add__(self, other: "Largest") -> "Largest":
+        return self if self.value >= other.value else other
+
+
+def n_margins(n_classes: int) -> int:
+    """Return K, the number of margins a row."""
+    return 1 if n_classes == 2 else n_classes

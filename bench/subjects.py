@@ -7,7 +7,7 @@ import numpy as np
 from cases import STORAGES
 
 import fastlogit as fl
-from fastlogit.kernels.losses.protocol import Logistic, Softmax
+from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.prediction import decision_function, predict_proba

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastlogit.kernels.losses.protocol import Loss, NotebookLogistic, Softmax
+from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
 from fastlogit.kernels.machine.jit import n_chunks, read_only, threads
 from fastlogit.kernels.passes import logits as passes
 from fastlogit.kernels.storages.storage import margins_at

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels.losses.protocol import Loss
+from fastlogit.kernels.losses import Loss
 from fastlogit.kernels.machine.jit import n_chunks, read_only
 from fastlogit.kernels.passes import first_order
 

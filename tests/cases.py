@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from toys import Deltas, streamed, two_blocks
 
-from fastlogit.kernels.losses.protocol import Logistic, Softmax
+from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.kernels.storages.columns import Columns

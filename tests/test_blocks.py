@@ -8,7 +8,7 @@ from toys import Deltas, Pair, cut, streamed
 
 import fastlogit as fl
 from fastlogit.fit import minimise
-from fastlogit.kernels.losses.protocol import Logistic, Softmax
+from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.kernels.storages.rows import Rows

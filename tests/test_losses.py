@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from fastlogit.kernels.losses.protocol import NotebookLogistic
+from fastlogit.kernels.losses import NotebookLogistic
 from fastlogit.prediction import predict_proba
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.targets import memory_source

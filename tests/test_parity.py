@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastlogit import reference
-from fastlogit.kernels.losses.protocol import Logistic, Softmax
+from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.prediction import decision_function, predict_proba
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.targets import memory_source

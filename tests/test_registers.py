@@ -10,7 +10,8 @@ import pytest
 from numba import njit
 
 from fastlogit import reference
-from fastlogit.kernels.losses.protocol import _CODES, Softmax, weigh_and_sum
+from fastlogit.kernels.losses.protocol import _loss, weigh_and_sum
+from fastlogit.kernels.losses.softmax import _softmax_codes
 from fastlogit.kernels.machine import simd
 from fastlogit.kernels.storages.columns import ColumnView
 from fastlogit.kernels.storages.dense import _copier, _micro_kernel, _product_of_copy, dot, outer
@@ -105,7 +106,7 @@ def test_products(dtype, view, margins, accumulate):
 
 
 def test_losses_and_turning_tiles_around(dtype):
-    softmax = _CODES[Softmax]
+    softmax = _loss(_softmax_codes)
 
     @njit
     def run(A, y, weight, n, Z, F, M, sums, out):

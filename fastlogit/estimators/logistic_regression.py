@@ -17,7 +17,7 @@ from fastlogit.estimators.labels import encoded, factors_of, is_soft
 from fastlogit.estimators.prediction_input import Predictions, dense
 from fastlogit.estimators.progress import shown
 from fastlogit.fit import complaint_of, minimise
-from fastlogit.kernels.losses.protocol import Logistic, Loss, Softmax
+from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.parameters import FLAGS, NAMES, RANGES, seed_of
 from fastlogit.solvers.solution import Row
 from fastlogit.sources.block import Block

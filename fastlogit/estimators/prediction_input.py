@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastlogit.estimators.labels import is_soft
-from fastlogit.kernels.losses.protocol import Logistic, Loss, Softmax
+from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.machine.jit import max_threads, threads
 from fastlogit.kernels.storages.storage import margins_at
 from fastlogit.prediction import decision_function, parts, predict_proba

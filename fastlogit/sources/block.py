@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels.losses.protocol import LOSS, N_CORRECT, SMALLEST_MARGIN, Logistic, Loss
+from fastlogit.kernels.losses import Logistic, Loss
+from fastlogit.kernels.losses.protocol import LOSS, N_CORRECT, SMALLEST_MARGIN
 from fastlogit.kernels.machine.jit import n_chunks, read_only
 from fastlogit.kernels.passes import curvature, first_order, survey
 from fastlogit.kernels.passes.first_order import Targets

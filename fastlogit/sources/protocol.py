@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.kernels.losses.protocol import Loss
+from fastlogit.kernels.losses import Loss
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.storages.rows import Rows
 from fastlogit.prediction import decision_function

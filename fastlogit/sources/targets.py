@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastlogit.exceptions import InputError
-from fastlogit.kernels.losses.protocol import Logistic, Loss, Softmax
+from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.sources.block import Block

@@ -1,1 +1,9 @@
-"""Margins in, losses and residuals out."""
+"""Margins in, losses and residuals out. Importing it binds every loss to its compiled code."""
+
+from fastlogit.kernels.losses.logistic import Logistic
+from fastlogit.kernels.losses.notebook import NotebookLogistic
+from fastlogit.kernels.losses.softmax import Softmax
+
+Loss = Logistic | Softmax | NotebookLogistic
+
+__all__ = ["Logistic", "Loss", "NotebookLogistic", "Softmax"]

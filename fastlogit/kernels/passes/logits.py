@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from fastlogit.kernels.losses import Softmax
 from fastlogit.kernels.losses.long_rows import cross_entropy_grad_of_row, cross_entropy_of_row, softmax_of_row
-from fastlogit.kernels.losses.protocol import Softmax, losses, probabilities
+from fastlogit.kernels.losses.protocol import losses, probabilities
 from fastlogit.kernels.machine.jit import kernel
 from fastlogit.kernels.machine.jit import tile as compiled
 from fastlogit.kernels.storages.protocol import padded_rows

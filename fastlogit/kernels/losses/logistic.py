@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from fastlogit.kernels.losses.protocol import RowVector, register
 from fastlogit.kernels.machine.elementary import exp, log1p_to_one, sigmoid
 from fastlogit.kernels.machine.pointer import i64
-from fastlogit.kernels.machine.simd import Vector, where
+from fastlogit.kernels.machine.vector import Vector, where
 
 
 class Logistic(NamedTuple):

@@ -13,7 +13,8 @@ from numba.extending import intrinsic
 
 from fastlogit.kernels.machine.elementary import exp, log1p
 from fastlogit.kernels.machine.pointer import Pointer, i64
-from fastlogit.kernels.machine.simd import Lanes, Sum, Vector, maximum, where
+from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.machine.vector import Sum, Vector, maximum, where
 
 
 class _Row:

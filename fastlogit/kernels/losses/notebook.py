@@ -6,7 +6,7 @@ from fastlogit.kernels.losses.logistic import two_probabilities
 from fastlogit.kernels.losses.protocol import RowVector, register
 from fastlogit.kernels.machine.elementary import log, sigmoid
 from fastlogit.kernels.machine.pointer import i64
-from fastlogit.kernels.machine.simd import where
+from fastlogit.kernels.machine.vector import where
 
 
 class NotebookLogistic(NamedTuple):

@@ -14,7 +14,8 @@ from numba.extending import intrinsic, overload
 
 from fastlogit.kernels.machine.jit import TILE_OPTIONS
 from fastlogit.kernels.machine.pointer import Pointer, i64
-from fastlogit.kernels.machine.simd import Lanes, Sum, Vector, minimum, where
+from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.machine.vector import Sum, Vector, minimum, where
 
 
 def losses(loss: Any, y: Any, offset: Any, start: int, n: int, b: Any, Z: Any, F: Any, M: Any) -> None:

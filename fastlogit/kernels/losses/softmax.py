@@ -6,7 +6,8 @@ import numpy as np
 
 from fastlogit.kernels.losses.protocol import RowVector, register
 from fastlogit.kernels.machine.elementary import exp, log1p
-from fastlogit.kernels.machine.simd import Lanes, Sum, Vector, maximum, muladd, where
+from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.machine.vector import Sum, Vector, maximum, muladd, where
 
 
 class Softmax(NamedTuple):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fastlogit.kernels.machine.jit import kernel
 from fastlogit.kernels.machine.pointer import I64, Pointer, i64
-from fastlogit.kernels.machine.simd import Lanes, Sum, Vector
+from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.machine.vector import Sum, Vector
 
 _UNROLL = 4
 _WORDS = 64 * _UNROLL // 8

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastlogit.kernels.machine.simd import Vector, muladd, where
+from fastlogit.kernels.machine.vector import Vector, muladd, where
 
 
 class _Format(NamedTuple):

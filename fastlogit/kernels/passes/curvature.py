@@ -14,7 +14,7 @@ from fastlogit.kernels.losses.protocol import LOSS, SMALLEST_MARGIN, Tile, losse
 from fastlogit.kernels.machine.jit import kernel
 from fastlogit.kernels.machine.jit import tile as compiled
 from fastlogit.kernels.machine.pointer import i64
-from fastlogit.kernels.machine.simd import Sum, Vector, muladd, where
+from fastlogit.kernels.machine.vector import Sum, Vector, muladd, where
 from fastlogit.kernels.passes.first_order import class_factors, row_weights, tile_for
 from fastlogit.kernels.storages.protocol import (
     ROWS_AT_ONCE,

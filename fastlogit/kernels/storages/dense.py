@@ -22,7 +22,8 @@ from numba.extending import intrinsic, overload
 
 from fastlogit.kernels.machine.jit import TILE_OPTIONS, tile
 from fastlogit.kernels.machine.pointer import Pointer, choose, i64
-from fastlogit.kernels.machine.simd import Lanes, Vector, muladd
+from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.machine.vector import Vector, muladd
 from fastlogit.kernels.storages import protocol
 from fastlogit.kernels.storages.lines import Copied, View
 from fastlogit.kernels.storages.storage import PADDING

@@ -11,7 +11,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastlogit.kernels.machine.pointer import Pointer, choose, i64
-from fastlogit.kernels.machine.simd import Lanes, Sum, muladd
+from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.machine.vector import Sum, muladd
 
 _ROWS_OF_BLOCK = 4
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastlogit.kernels.machine.pointer import Pointer, i64
-from fastlogit.kernels.machine.simd import Lanes, Vector
+from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.machine.vector import Vector
 
 
 class View(ABC):

@@ -8,7 +8,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastlogit.kernels.machine.pointer import I64, Pointer, choose, i64
-from fastlogit.kernels.machine.simd import Lanes, Vector, muladd
+from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.machine.vector import Vector, muladd
 
 # Of so many vectors of classes the sums are in registers at once.
 _VECTORS = 4

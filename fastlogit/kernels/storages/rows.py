@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastlogit.kernels.machine.jit import TILE_OPTIONS, read_only
 from fastlogit.kernels.machine.pointer import i64
-from fastlogit.kernels.machine.simd import Vector
+from fastlogit.kernels.machine.vector import Vector
 from fastlogit.kernels.storages import protocol
 from fastlogit.kernels.storages.dense import dot, outer, register
 from fastlogit.kernels.storages.lines import View

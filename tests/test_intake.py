@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 import fastlogit as fl
 from fastlogit.exceptions import InputError
+from fastlogit.kernels.storages.cast import KINDS
 from fastlogit.kernels.storages.columns import Columns
 from fastlogit.kernels.storages.csr import CSR
 from fastlogit.kernels.storages.rows import Rows
-from fastlogit.kernels.storages.table import KINDS, Column, Table
+from fastlogit.kernels.storages.table import Column, Table
 from fastlogit.sources.frames import names_of
 from fastlogit.sources.intake import as_storage
 

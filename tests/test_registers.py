@@ -14,9 +14,10 @@ from fastlogit.kernels.losses.protocol import _loss, weigh_and_sum
 from fastlogit.kernels.losses.softmax import _softmax_codes
 from fastlogit.kernels.machine import simd
 from fastlogit.kernels.storages.columns import ColumnView
-from fastlogit.kernels.storages.dense import _copier, _micro_kernel, _product_of_copy, dot, outer
+from fastlogit.kernels.storages.dense import _copier, _micro_kernel, _product_of_copy
 from fastlogit.kernels.storages.gram import add_gram, row_squares, scale_rows
 from fastlogit.kernels.storages.lines import View
+from fastlogit.kernels.storages.products import dot, outer
 from fastlogit.kernels.storages.protocol import ROWS_AT_ONCE
 from fastlogit.kernels.storages.rows import RowView
 from fastlogit.kernels.storages.storage import PADDING, pack, padded

@@ -12,8 +12,9 @@ from fastlogit.kernels.machine.jit import TILE_OPTIONS, read_only
 from fastlogit.kernels.machine.pointer import i64
 from fastlogit.kernels.machine.vector import Vector
 from fastlogit.kernels.storages import protocol
-from fastlogit.kernels.storages.dense import dot, outer, register
+from fastlogit.kernels.storages.dense import register
 from fastlogit.kernels.storages.lines import View
+from fastlogit.kernels.storages.products import dot, outer
 from fastlogit.kernels.storages.storage import Storage
 
 # A tile is swept twice, the second time from the first-level cache, with the next tile on its way to the second.

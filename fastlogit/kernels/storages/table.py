@@ -20,7 +20,8 @@ from fastlogit.kernels.machine.pointer import I8, Pointer, i64
 from fastlogit.kernels.storages import protocol
 from fastlogit.kernels.storages.cast import BITS, NUMBER, cast, caster_of
 from fastlogit.kernels.storages.columns import TILE_BYTES, Columns, ColumnView
-from fastlogit.kernels.storages.dense import dot, outer, register
+from fastlogit.kernels.storages.dense import register
+from fastlogit.kernels.storages.products import dot, outer
 from fastlogit.kernels.storages.storage import Storage
 
 

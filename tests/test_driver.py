@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 import fastlogit as fl
-from fastlogit.kernels.machine import jit
+from fastlogit.kernels.machine import cache, jit
 from fastlogit.kernels.machine.jit import kernel, max_threads, threads
 
 # numba's number of threads is a variable outside of the kernel
@@ -216,7 +216,7 @@ def test_a_damaged_cache_is_compiled_anew(tmp_path):
 def test_a_cache_of_other_sources_is_removed(tmp_path):
     python(FIT, NUMBA_CACHE_DIR=str(tmp_path))
     path = next(path for path in tmp_path.rglob("*.nbc") if "cross_entropy" in path.name)
-    name, _, rest = path.name.replace(jit._SOURCES[:12], "0" * 12).rpartition("-")
+    name, _, rest = path.name.replace(cache.SOURCES[:12], "0" * 12).rpartition("-")
     stale = path.with_name(f"{name}-9{rest}")  # of other sources, in which it stood elsewhere
     path.rename(stale)
     python(FIT, NUMBA_CACHE_DIR=str(tmp_path))
@@ -227,7 +227,7 @@ def test_without_a_folder_to_write_to_nothing_is_cached(monkeypatch):
     def nowhere(py_func):
         raise RuntimeError("no locator available")
 
-    monkeypatch.setattr(jit, "_KernelCache", nowhere)
+    monkeypatch.setattr(jit, "KernelCache", nowhere)
     out = np.zeros(4, np.int64)
     kernel(failing.__wrapped__)(2, out)
     assert out.tolist() == [2, 2, 0, 0]

@@ -100,16 +100,16 @@ def convention(context, builder, kind, value):
 
 #: What is relied on, beginning with the file of `fastlogit/kernels` that does, and how to see that it is there.
 RELIED_ON = {
-    "jit: FunctionCache._cache_path is a folder": lambda: isinstance(FunctionCache(add_one)._cache_path, str),
-    "jit: FunctionCache._impl.filename_base ends in -LINE.pyVERSION": lambda: (
+    "cache: FunctionCache._cache_path is a folder": lambda: isinstance(FunctionCache(add_one)._cache_path, str),
+    "cache: FunctionCache._impl.filename_base ends in -LINE.pyVERSION": lambda: (
         FunctionCache(add_one)._impl.filename_base.rpartition("-")[2].partition(".")[2].startswith("py")
     ),
-    "jit: FunctionCache._index_key(sig, codegen) begins with the signature, and has the processor": lambda: (
+    "cache: FunctionCache._index_key(sig, codegen) begins with the signature, and has the processor": lambda: (
         list(inspect.signature(FunctionCache._index_key).parameters) == ["self", "sig", "codegen"]
         and asked_of_a_cache()[0][1][0] == (types.int64,)
         and (config.CPU_NAME or binding.get_host_cpu_name()) in asked_of_a_cache()[0][1][1]
     ),
-    "jit: a dispatcher's _cache asks its _cache_file to load, save and flush, and saves what can be pickled": lambda: (
+    "cache: a dispatcher's _cache asks its _cache_file to load, save, flush, and saves what can be pickled": lambda: (
         [call[0] for call in asked_of_a_cache()] == ["load", "save", "flush"]
     ),
     "jit: config.NUMBA_NUM_THREADS": lambda: config.NUMBA_NUM_THREADS >= numba.get_num_threads() >= 1,

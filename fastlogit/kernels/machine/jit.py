@@ -5,27 +5,22 @@ A *kernel* is a pass over rows. It is written as a plain function of one chunk o
 ``overload`` that numba binds by the types of storage, loss and labels.
 """
 
-import hashlib
 import os
-import pickle
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, update_wrapper
 from numbers import Integral
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numba
 import numpy as np
 from numba.core import config
-from numba.core.caching import FunctionCache
-from numba.core.serialize import dumps
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from fastlogit.kernels.machine import clock, driver
+from fastlogit.kernels.machine.cache import KernelCache
 
 # No fast-math: numba writes its flags into every instruction of a function, also those that an intrinsic made, and
 # reassociation deletes the exact reductions of `elementary`. What may be reordered or fused says so itself (`simd`).
@@ -38,77 +33,6 @@ TILE_OPTIONS = dict(_OPTIONS)
 
 N_CHUNKS = 64
 PARTIALS_BYTES = 64 << 20
-
-
-def _digest_of_sources() -> str:
-    sources = sorted(Path(__file__).parents[1].rglob("*.py"))
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
-
-
-_SOURCES = _digest_of_sources()
-
-
-class _CacheFiles:
-    """A file for each compiled kernel, named by what it was compiled for.
-
-    Numba's own index maps signatures to numbered files: two processes that compile at once may give one number twice,
-    and a torn or foreign file is run or raises (numba#9348). Here a file is what its name says, and whole, or it is
-    compiled anew.
-    """
-
-    def __init__(self, folder: str, base: str) -> None:
-        self._folder, self._base = Path(folder), base
-
-    def _path(self, key: Any) -> Path:
-        name = hashlib.sha256(repr((numba.__version__, key)).encode()).hexdigest()
-        return self._folder / f"{self._base}.{_SOURCES[:12]}.{name[:32]}.nbc"
-
-    def load(self, key: Any) -> Any:
-        """Return what was saved for ``key``, None where there is nothing or it is damaged."""
-        try:
-            content = self._path(key).read_bytes()
-        except OSError:
-            return None
-        digest, payload = content[:32], content[32:]
-        return pickle.loads(payload) if hashlib.sha256(payload).digest() == digest else None
-
-    def save(self, key: Any, data: Any) -> None:
-        """Save ``data`` for ``key``, and remove what earlier sources left."""
-        payload, path = dumps(data), self._path(key)
-        unfinished = path.with_suffix(f".{uuid4().hex[:16]}.tmp")
-        try:
-            unfinished.write_bytes(hashlib.sha256(payload).digest() + payload)
-            os.replace(unfinished, path)
-        except OSError:  # a full disk: the kernel is there, and the next process compiles it again
-            unfinished.unlink(missing_ok=True)
-        for path in self._files():
-            if f".{_SOURCES[:12]}." not in path.name:
-                path.unlink(missing_ok=True)
-
-    def flush(self) -> None:
-        """Remove all files of this kernel."""
-        for path in self._files():
-            path.unlink(missing_ok=True)
-
-    def _files(self) -> Iterator[Path]:
-        """Give the files of this kernel, wherever in its source file it stood: numba's base ends in line and Python."""
-        name, _, python = self._base.rpartition("-")
-        return self._folder.glob(f"{name}-*.{python.partition('.')[2]}.*.nbc")
-
-
-class _KernelCache(FunctionCache):
-    """Numba's disk cache, keyed by the sources of all kernels, and safe against damaged files.
-
-    Numba looks at the file of the decorated function only, so that an edited or upgraded tile in another file
-    would go on running as it was.
-    """
-
-    def __init__(self, py_func: Callable[..., Any]) -> None:
-        super().__init__(py_func)
-        self._cache_file = _CacheFiles(self._cache_path, self._impl.filename_base)
-
-    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), _SOURCES)
 
 
 class _Layer:
@@ -167,7 +91,7 @@ if hasattr(os, "register_at_fork"):
 def _compiled(py_func: Callable[..., Any], **options: Any) -> Any:
     dispatcher = numba.njit(nogil=True, **options, **_OPTIONS)(py_func)
     try:
-        dispatcher._cache = _KernelCache(py_func)
+        dispatcher._cache = KernelCache(py_func)
     except RuntimeError:  # no folder can be written to: every process compiles for itself
         pass
     return dispatcher

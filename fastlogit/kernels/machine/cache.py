@@ -1,0 +1,84 @@
+"""The disk cache of compiled kernels."""
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numba
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
+
+
+def _digest_of_sources() -> str:
+    sources = sorted(Path(__file__).parents[1].rglob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+SOURCES = _digest_of_sources()
+
+
+class _CacheFiles:
+    """A file for each compiled kernel, named by what it was compiled for.
+
+    Numba's own index maps signatures to numbered files: two processes that compile at once may give one number twice,
+    and a torn or foreign file is run or raises (numba#9348). Here a file is what its name says, and whole, or it is
+    compiled anew.
+    """
+
+    def __init__(self, folder: str, base: str) -> None:
+        self._folder, self._base = Path(folder), base
+
+    def _path(self, key: Any) -> Path:
+        name = hashlib.sha256(repr((numba.__version__, key)).encode()).hexdigest()
+        return self._folder / f"{self._base}.{SOURCES[:12]}.{name[:32]}.nbc"
+
+    def load(self, key: Any) -> Any:
+        """Return what was saved for ``key``, None where there is nothing or it is damaged."""
+        try:
+            content = self._path(key).read_bytes()
+        except OSError:
+            return None
+        digest, payload = content[:32], content[32:]
+        return pickle.loads(payload) if hashlib.sha256(payload).digest() == digest else None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Save ``data`` for ``key``, and remove what earlier sources left."""
+        payload, path = dumps(data), self._path(key)
+        unfinished = path.with_suffix(f".{uuid4().hex[:16]}.tmp")
+        try:
+            unfinished.write_bytes(hashlib.sha256(payload).digest() + payload)
+            os.replace(unfinished, path)
+        except OSError:  # a full disk: the kernel is there, and the next process compiles it again
+            unfinished.unlink(missing_ok=True)
+        for path in self._files():
+            if f".{SOURCES[:12]}." not in path.name:
+                path.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Remove all files of this kernel."""
+        for path in self._files():
+            path.unlink(missing_ok=True)
+
+    def _files(self) -> Iterator[Path]:
+        """Give the files of this kernel, wherever in its source file it stood: numba's base ends in line and Python."""
+        name, _, python = self._base.rpartition("-")
+        return self._folder.glob(f"{name}-*.{python.partition('.')[2]}.*.nbc")
+
+
+class KernelCache(FunctionCache):
+    """Numba's disk cache, keyed by the sources of all kernels, and safe against damaged files.
+
+    Numba looks at the file of the decorated function only, so that an edited or upgraded tile in another file
+    would go on running as it was.
+    """
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        self._cache_file = _CacheFiles(self._cache_path, self._impl.filename_base)
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        return (*super()._index_key(sig, codegen), SOURCES)

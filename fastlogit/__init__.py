@@ -5,13 +5,8 @@ from typing import TYPE_CHECKING, Any
 from fastlogit import reference
 from fastlogit.exceptions import ConvergenceWarning, Interrupted, SeparationWarning
 from fastlogit.fit import solve
-from fastlogit.notebook import (
-    binary_classifier_from,
-    cross_entropy_loss,
-    grad_of_loss_wrt_logits,
-    multiclass_classifier_from,
-    softmax,
-)
+from fastlogit.logits import cross_entropy_loss, grad_of_loss_wrt_logits, softmax
+from fastlogit.notebook import binary_classifier_from, multiclass_classifier_from
 from fastlogit.solvers.solution import Solution, Status
 
 if TYPE_CHECKING:

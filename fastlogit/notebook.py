@@ -1,4 +1,4 @@
-"""The notebook's functions, fused: the same names, numbers and traces as `fastlogit.reference`, at memory speed."""
+"""The notebook's training loops, fused: the same names, numbers and traces as in `fastlogit.reference`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
-from fastlogit.kernels.machine.jit import n_chunks, read_only, threads
-from fastlogit.kernels.passes import logits as passes
+from fastlogit.kernels.machine.jit import threads
+from fastlogit.kernels.storages.protocol import margins_at
 from fastlogit.kernels.storages.storage import margins_at
 from fastlogit.prediction import predict_proba
 from fastlogit.sources.block import Block
@@ -203,110 +203,3 @@ def multiclass_classifier_from(
     start = np.random.RandomState(seed).randn(source.n_features, source.n_classes)
     with threads(n_threads):
         return _train(source, start, epochs, learning_rate, epsilon, callback, verbose)
-
-
-def _as_logits(values: ArrayLike, name: str) -> NDArray[Any]:
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {array.dtype}, but real numbers are needed")
-    return array if array.dtype in (np.float32, np.float64) and array.dtype.isnative else array.astype(np.float64)
-
-
-def softmax(x: ArrayLike, axis: int = -1, *, n_threads: int | None = None) -> NDArray[Any]:
-    """Return ``e^x / sum e^x`` along an axis, the largest element subtracted first.
-
-    Parameters
-    ----------
-    x : array_like
-        Logits of any shape; float32 gives float32, all else float64.
-    axis : int
-        The classes' axis.
-    n_threads : int, optional
-        Threads of the kernel.
-
-    Returns
-    -------
-    ndarray of the shape of x
-
-    Raises
-    ------
-    numpy.exceptions.AxisError
-        If there is no such axis.
-    TypeError
-        If x is not real.
-
-    Notes
-    -----
-    One read of x and one write, in parallel. An array that is not in C order is copied first.
-    """
-    z = _as_logits(x, "x")
-    axis = np.lib.array_utils.normalize_axis_index(axis, z.ndim)
-    out = np.empty(z.shape, z.dtype)
-    if z.size == 0:
-        return out
-    outer, K = int(np.prod(z.shape[:axis])), z.shape[axis]
-    inner = z.size // (outer * K)
-    cube = read_only(np.ascontiguousarray(z)).reshape(outer, K, inner)
-    with threads(n_threads):
-        if inner == 1:
-            passes.softmax_of_rows(n_chunks(outer, 1), cube[:, :, 0], out.reshape(outer, K))
-        else:
-            passes.softmax_of_columns(n_chunks(outer * inner, 1), cube, out.reshape(outer, K, inner))
-    return out
-
-
-def _as_matrix(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    z = _as_logits(logits, "logits")
-    if z.ndim != 2 or 0 in z.shape:
-        raise ValueError(f"logits have shape {z.shape}, but (N, K) with at least one row and class is needed")
-    codes = np.asarray(labels)
-    if codes.dtype.kind not in "biu":
-        raise TypeError(f"labels have dtype {codes.dtype}: class codes 0, 1, ... are needed as integers")
-    if codes.shape != (z.shape[0],):
-        raise ValueError(f"labels have shape {codes.shape}, but logits {z.shape} need ({z.shape[0]},)")
-    if codes.min() < 0 or codes.max() >= z.shape[1]:
-        row = int(np.flatnonzero((codes < 0) | (codes >= z.shape[1]))[0])
-        raise ValueError(f"labels have {codes[row]} in row {row}, but class codes go from 0 to {z.shape[1] - 1}")
-    smallest = next(t for t in (np.uint8, np.uint16, np.uint32) if z.shape[1] - 1 <= np.iinfo(t).max)
-    return read_only(np.ascontiguousarray(z)), read_only(np.ascontiguousarray(codes, dtype=smallest))
-
-
-def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike, *, n_threads: int | None = None) -> float:
-    """Return the mean over rows of ``-ln softmax(logits)[label]``.
-
-    Parameters
-    ----------
-    logits : array_like (N, K)
-        Margins; float32 and float64 as they lie, all else converted to float64.
-    labels : array_like (N,)
-        Class codes 0 to K - 1.
-    n_threads : int, optional
-        Threads of the kernel.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the shapes do not match or a label is out of range; the message names the row.
-
-    Notes
-    -----
-    One read of the logits, in parallel; nothing of their size is made.
-    """
-    z, codes = _as_matrix(logits, labels)
-    totals = np.empty(n_chunks(len(z), 1))
-    with threads(n_threads):
-        passes.cross_entropy(totals.size, z, codes, totals)
-    return float(totals.sum() / len(z))
-
-
-def grad_of_loss_wrt_logits(logits: ArrayLike, labels: ArrayLike, *, n_threads: int | None = None) -> NDArray[Any]:
-    """Return the gradient of `cross_entropy_loss`: ``(softmax(logits) - onehot(labels)) / N``, shape (N, K).
-
-    Parameters and errors as in `cross_entropy_loss`; one read of the logits and one write. The label's own entry is
-    computed as minus the sum of the others, so that it does not cancel when its probability nears 1.
-    """
-    z, codes = _as_matrix(logits, labels)
-    out = np.empty(z.shape, z.dtype)
-    with threads(n_threads):
-        passes.cross_entropy_grad(n_chunks(len(z), 1), z, codes, z.dtype.type(1.0 / len(z)), out)
-    return out

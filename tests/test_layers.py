@@ -20,7 +20,7 @@ FLOORS = [
     {"prediction"},
     {"sources"},
     {"scaling", "cholesky"},
-    {"objective", "span", "notebook"},
+    {"objective", "span", "notebook", "logits"},
     {"solvers"},
     {"fit", "parameters", "plan"},
     {"estimators"},

@@ -1,4 +1,4 @@
-"""Margins in, losses and residuals out. Importing it binds every loss to its compiled code."""
+"""Losses: margins in, losses and residuals out. Importing this package registers all of them."""
 
 from fastlogit.kernels.losses.logistic import Logistic
 from fastlogit.kernels.losses.notebook import NotebookLogistic

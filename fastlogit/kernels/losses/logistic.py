@@ -15,14 +15,14 @@ class Logistic(NamedTuple):
 
 
 def _sigmoid_of_lead(t: Vector) -> tuple[Vector, Vector]:
-    """Return ``sigmoid(-t)`` and ``softplus(-t)``: a row's residual, up to sign, and its loss at lead ``t``."""
+    """Return ``sigmoid(-t)`` and ``softplus(-t)``: |residual| and loss of a row whose true class leads by t."""
     e = exp(-abs(t))
     positive = t >= 0.0
     return where(positive, e, 1.0) / (e + 1.0), log1p_to_one(e) + where(positive, 0.0, -t)
 
 
 def _logistic_codes(tile: Any, rows: RowVector) -> None:
-    # With t = (2 y - 1) z the loss is softplus(-t) and the residual -(2 y - 1) sigmoid(-t): no 1 - p anywhere.
+    # With t = (2 y - 1) z the loss is softplus(-t) and the residual -(2 y - 1) sigmoid(-t): 1 - p is never computed.
     positive = rows.codes() > 0
     z = rows.margin(i64(0))
     rows.store(tile.M, where(positive, z, -z))
@@ -33,7 +33,7 @@ def _logistic_codes(tile: Any, rows: RowVector) -> None:
 
 
 def _logistic_soft(tile: Any, rows: RowVector) -> None:
-    # Each label weighs a softplus: y_0 ln(1 + e^z) + y_1 ln(1 + e^-z).
+    # The labels are weights of two softplus terms: y_0 ln(1 + e^z) + y_1 ln(1 + e^-z).
     y0, y1 = rows.label(i64(0)), rows.label(i64(1))
     z = rows.margin(i64(0))
     rows.store(tile.M, where(y1 > y0, z, -z))
@@ -44,7 +44,7 @@ def _logistic_soft(tile: Any, rows: RowVector) -> None:
 
 
 def two_probabilities(tile: Any, rows: RowVector) -> None:
-    """``P[0] = sigmoid(-z)``, ``P[1] = sigmoid(z)``: neither is 1 minus the other, so that small ones keep digits."""
+    """``P[0] = sigmoid(-z)``, ``P[1] = sigmoid(z)``: 1 minus the other would lose the digits of a small one."""
     z = rows.shifted(rows.margin(i64(0)), i64(0))
     rows.store(tile.P, sigmoid(-z), i64(0))
     rows.store(tile.P, sigmoid(z), i64(1))

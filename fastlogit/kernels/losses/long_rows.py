@@ -1,7 +1,8 @@
-"""Softmax and its cross-entropy of one row of logits, a vector of classes at a time: for many classes.
+"""Softmax and cross-entropy of one row of logits, a vector of classes at a time: for many classes.
 
-Rows of few classes are transposed into a tile first, so that rows lie along the vectors (`storages.transpose`). From
-some vectors of classes on a row fills them by itself, and transposing it would cost as much as the exponentials.
+Rows of few classes are first transposed into a tile, so that each vector holds one class of several rows
+(`storages.transpose`). A row of many classes fills vectors by itself, and transposing it would cost as much as the
+exponentials.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,7 @@ class _Row:
         self.out, self.row, self.n_classes = out, row, self.z.shape[1]
 
     def each(self, body: Callable[[Any, Vector | None], None]) -> None:
-        """Write ``body(k, mask)`` for every vector of classes, with a mask for the last where it is not whole."""
+        """Write ``body(k, mask)`` for every vector of classes from k on; only a partial one has a mask."""
         for k, mask in self.lanes.vectors(self.n_classes):
             body(k, mask)
 
@@ -37,19 +38,19 @@ class _Row:
         z = self.lanes.load(self.z.at(self.row, k), None, mask)
         return z if mask is None else where(mask, z, -np.inf)
 
-    def _ask(self, array: Pointer, k: Any, write: bool) -> None:
+    def _prefetch_next(self, array: Pointer, k: Any, write: bool) -> None:
         after = array.at(self.builder.add(self.row, i64(1)), k)
         self.lanes.prefetch(after, self.lanes.count * array.itemsize, level=2, write=write)
 
     def largest(self) -> Vector:
-        """Return the largest logit in every lane, and ask for the next row."""
+        """Return the largest logit in every lane; prefetch the next row."""
         lanes = self.lanes
         largest = Sum(lanes, lanes.constant(-np.inf))
 
         def compare(k: Any, mask: Vector | None) -> None:
-            self._ask(self.z, k, write=False)
+            self._prefetch_next(self.z, k, write=False)
             if self.out is not None:
-                self._ask(self.out, k, write=True)
+                self._prefetch_next(self.out, k, write=True)
             largest.value = maximum(self.logits(k, mask), largest.value)
 
         self.each(compare)
@@ -88,9 +89,9 @@ def softmax_of_row(typingctx: Any, logits: Any, row: Any, out: Any) -> Any:
 
 
 def _cross_entropy(row: _Row, labels: Pointer, factor: Any = None) -> Any:
-    """Return the loss of a row; with ``factor`` write its gradient times that.
+    """Return the loss of a row; with ``factor``, write ``factor`` times its gradient.
 
-    The own term is kept apart, as in `fastlogit.kernels.losses.protocol`: nothing cancels.
+    The true class's term is kept apart, as in `fastlogit.kernels.losses.softmax`, so that nothing cancels.
     """
     lanes, builder = row.lanes, row.builder
     label = builder.zext(labels.load(row.row), i64(0).type) if labels.itemsize < 8 else labels.load(row.row)

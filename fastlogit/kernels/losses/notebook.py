@@ -1,4 +1,4 @@
-"""The logistic loss as the notebook prints it, whose logarithms have an epsilon."""
+"""The logistic loss that the notebook prints, with an epsilon in its logarithms."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from fastlogit.kernels.machine.vector import where
 class NotebookLogistic(NamedTuple):
     """The notebook's printed loss: ``-y ln(p + epsilon) - (1 - y) ln(1 - p + epsilon)`` with ``p = 1 / (1 + e^-z)``.
 
-    Its gradient is the notebook's too: that of the plain loss, ``p - y``.
+    The residual is the notebook's too: that of the loss without epsilon, ``p - y``.
     """
 
     epsilon: float

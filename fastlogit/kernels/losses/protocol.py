@@ -1,7 +1,8 @@
-"""Losses on a tile of margins: margins in, losses and residuals out, a vector of rows at a time.
+"""What a loss is: margins in, losses and residuals out, a tile at a time and within it a vector of rows at a time.
 
-A loss is a ``NamedTuple``; its type and the labels' type select the code, by ``overload``. It knows nothing of how X
-is stored. The tile ``Z`` (K, rows) is class-major, so that rows lie along the vectors.
+A loss is a ``NamedTuple``; its type and the labels' type select the compiled code, by ``overload``. A loss joins by
+`register`, with formulas that are independent of how X is stored. The tile ``Z`` (K, rows) is class-major: each vector
+holds one class of consecutive rows.
 """
 
 from collections.abc import Callable
@@ -19,18 +20,33 @@ from fastlogit.kernels.machine.vector import Sum, Vector, minimum, where
 
 
 def losses(loss: Any, y: Any, offset: Any, start: int, n: int, b: Any, Z: Any, F: Any, M: Any) -> None:
-    """Turn a tile of margins into losses and residuals.
+    """Compute the losses and residuals of a tile of rows from their margins.
 
-    ``Z`` (K, rows) holds the margins of rows ``start`` to ``start + n`` without intercepts ``b`` (K,) and ``offset``
-    (empty, or (N, K)), and afterwards the residuals d loss / d z; ``F`` (rows,) becomes each row's loss and ``M``
-    (rows,) its margin: how far the true class leads the best other, offset left out (with soft labels: the likeliest
-    class). ``y``: class codes (N,), or probabilities (N, n_classes).
+    Parameters
+    ----------
+    loss : Loss
+        Its type selects the formula.
+    y : array (N,) or (N, n_classes)
+        Class codes, or probabilities (soft labels).
+    offset : array (N, K) or empty
+        Added to the margins.
+    start, n : int
+        The tile is rows ``start`` to ``start + n``.
+    b : array (K,)
+        Intercepts.
+    Z : array (K, rows)
+        The margins, without intercepts and offset; replaced by the residuals d loss / d z.
+    F : array (rows,)
+        Receives each row's loss.
+    M : array (rows,)
+        Receives by how much the margin of the true class (with soft labels: of the likeliest) exceeds the largest of
+        the others, without the offset.
     """
     raise TypeError("losses is for compiled code, and no loss of this type has registered it")
 
 
 def probabilities(loss: Any, offset: Any, start: int, n: int, b: Any, Z: Any, P: Any) -> None:
-    """Turn margins ``Z`` (K, rows), intercepts and offset into probabilities ``P`` (n_classes, rows).
+    """Compute probabilities ``P`` (n_classes, rows) of a tile of rows; other arguments as in `losses`.
 
     With K > 1 ``P`` may be ``Z``.
     """
@@ -43,7 +59,7 @@ def is_loss(kind: Any, loss: type) -> bool:
 
 
 class RowVector:
-    """A vector of rows of a tile: what the formulas below read and write."""
+    """One vector of a tile's rows, inside generated code: what a formula reads and writes."""
 
     def __init__(self, tile: "Tile", r: Any, mask: Vector) -> None:
         self.tile, self.lanes, self.r, self.mask = tile, tile.lanes, r, mask
@@ -67,7 +83,7 @@ class RowVector:
         return self._strided(self.tile.y, k)
 
     def _strided(self, array: Pointer, k: Any) -> Vector:
-        """Column ``k`` of an array (N, columns), whose rows are not adjacent: an element at a time."""
+        """Return column ``k`` of an array (N, columns), an element at a time: its rows are not adjacent."""
         lanes, builder = self.lanes, self.lanes.builder
         cells = self.tile.cells
         with lanes.loop(i64(0), i64(lanes.count)) as i:
@@ -87,7 +103,7 @@ class RowVector:
 
 
 class Tile:
-    """The arguments of a formula inside generated code: arrays as `Pointer`, numbers as they are."""
+    """The arguments of an intrinsic, by name, inside generated code: arrays as `Pointer`, scalars as LLVM values."""
 
     has_offset: bool
 
@@ -110,11 +126,11 @@ Formula = Callable[["Tile", RowVector], None]
 
 
 def _compile(names: str, formula: Formula, signature: Any) -> Any:
-    """Return what an intrinsic returns for a formula that is applied to every vector of rows of a tile."""
+    """Return signature and code of an intrinsic that applies a formula to every vector of rows of a tile."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         tile = Tile(context, builder, signature, args, names)
-        # the formula twice, so that no inner loop asks whether there is an offset
+        # the formula is written twice, so that no inner loop tests whether there is an offset
         with builder.if_else(builder.icmp_signed(">", tile.offset.size(), i64(0))) as branches:
             for tile.has_offset, branch in zip((True, False), branches, strict=True):
                 with branch, tile.lanes.rows(tile.n) as (r, mask):
@@ -193,12 +209,13 @@ LOSS, SMALLEST_MARGIN, N_CORRECT = 0, 1, 2
 def weigh_and_sum(
     typingctx: Any, weight: Any, factor: Any, start: Any, n: Any, Z: Any, F: Any, M: Any, sums: Any
 ) -> Any:
-    """Apply the rows' weights to a tile and add it up.
+    """Multiply a tile's losses and residuals by the rows' weights, and add them to ``sums``.
 
-    ``weight`` (N,) and ``factor`` (rows,) are empty where absent. ``Z`` becomes the weighted residuals, ``F`` the
-    weights. ``sums`` (K + 3, `ROWS_AT_ONCE`) float64 keeps a partial sum for each lane: of every class's residuals, of
-    the losses, the smallest margin over rows of positive weight (not a sum), and the number of rows whose margin is
-    positive.
+    A row's weight is ``weight[start + r] * factor[r]``; ``weight`` (N,) and ``factor`` (rows,) are empty where absent.
+    ``Z``, ``F`` and ``M`` are those of `losses`; ``Z`` becomes the weighted residuals, ``F`` the weights. ``sums``
+    (K + 3, `ROWS_AT_ONCE`) float64 has a partial result for each lane: the sums of every class's weighted residuals,
+    the sum of the weighted losses, the smallest ``M`` and the number of positive ``M``, the last two over rows of
+    positive weight.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -17,7 +17,7 @@ class Softmax(NamedTuple):
 
 
 def _class_of(rows: RowVector, y: Vector, k: Any) -> Vector:
-    """Mask the rows whose code is ``k``."""
+    """Return the mask of the rows whose code is ``k``."""
     lanes = rows.lanes
     k = lanes.builder.trunc(k, y.value.type.element) if y.value.type.element.width < 64 else k
     return y.equals(lanes.splat(k))
@@ -37,8 +37,8 @@ def _softmax_codes(tile: Any, rows: RowVector) -> None:
         largest.value = maximum(z, largest.value)
         rows.store(tile.Z, z, k)
     rows.store(tile.M, own.value - best_other.value)
-    # The own term is kept apart: with others = sum_{k != y} e^{z_k} the residual p_y - 1 is -others / total and the
-    # loss of a sure row log1p(others), so that nothing cancels.
+    # The true class's term is kept apart: with others = sum_{k != y} e^{z_k - max z} the residual p_y - 1 is
+    # -others / total, and the loss log1p(others) where the true class leads. Neither subtracts nearly equal numbers.
     others = Sum(lanes, lanes.zero)
     with tile.classes() as k:
         e = where(_class_of(rows, y, k), 0.0, exp(lanes.load(tile.Z.at(k, rows.r)) - largest.value))
@@ -70,7 +70,7 @@ def _softmax_soft(tile: Any, rows: RowVector) -> None:
         largest.value = maximum(z, largest.value)
         rows.store(tile.Z, z, k)
     rows.store(tile.M, lead.value - best_other.value)
-    # The likeliest class's term is kept apart, as in `_softmax_codes`.
+    # The likeliest class's term is kept apart, as the true class's is in `_softmax_codes`.
     others, own_term, linear = (Sum(lanes, lanes.zero) for _ in range(3))
     with tile.classes() as k:
         z = lanes.load(tile.Z.at(k, rows.r)) - largest.value

@@ -1,4 +1,4 @@
-"""How fast memory can be read: the measure of every pass."""
+"""The read bandwidth of memory: what the speed of every pass is measured against."""
 
 import time
 from typing import Any
@@ -20,7 +20,7 @@ _WORDS = 64 * _UNROLL // 8
 
 @intrinsic
 def _any_bits(typingctx: Any, words: Any, first: Any, last: Any) -> Any:
-    """Return the OR of the words from ``first`` to ``last``, a multiple of 32 of them."""
+    """Return the bitwise OR of ``words[first:last]`` (int64), whose length is a multiple of 32."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         lanes = Lanes(context, builder, types.float64)
@@ -50,7 +50,7 @@ def _read(chunk: int, n_chunks: int, words: Any, out: Any) -> None:
 
 
 def reader(X: NDArray[Any]) -> Any:
-    """Return a function without arguments that reads the bytes of ``X`` once, with numba's current threads."""
+    """Return a function without arguments that reads the bytes of ``X`` once, on numba's current threads."""
     flat = X.ravel(order="K")
     words = flat.view(np.uint8)[: flat.nbytes // 8 * 8].view(np.int64)
     words.flags.writeable = False
@@ -59,7 +59,20 @@ def reader(X: NDArray[Any]) -> Any:
 
 
 def read_bandwidth(X: NDArray[Any], repeats: int = 5) -> float:
-    """Return the bytes a second at which a kernel that does nothing else reads ``X``, the median of ``repeats``."""
+    """Return the bytes per second at which a kernel that does nothing else reads ``X``.
+
+    Parameters
+    ----------
+    X : ndarray
+        Contiguous, of any type: another array is copied first.
+    repeats : int
+        Number of timed reads, after one that is not timed.
+
+    Returns
+    -------
+    float
+        Bytes per second, by the median of the times.
+    """
     read = reader(X)
     read()
     seconds = []

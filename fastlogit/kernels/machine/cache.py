@@ -22,11 +22,11 @@ SOURCES = _digest_of_sources()
 
 
 class _CacheFiles:
-    """A file for each compiled kernel, named by what it was compiled for.
+    """A file for each compiled kernel, named by a hash of what it was compiled for.
 
-    Numba's own index maps signatures to numbered files: two processes that compile at once may give one number twice,
-    and a torn or foreign file is run or raises (numba#9348). Here a file is what its name says, and whole, or it is
-    compiled anew.
+    Numba's own index maps signatures to numbered files: two processes that compile at the same time may use one number
+    twice, and a damaged file, or the other process's, is run or raises (numba#9348). Here a file is loaded only if its
+    name and its checksum match; otherwise the kernel is compiled again.
     """
 
     def __init__(self, folder: str, base: str) -> None:
@@ -37,7 +37,7 @@ class _CacheFiles:
         return self._folder / f"{self._base}.{SOURCES[:12]}.{name[:32]}.nbc"
 
     def load(self, key: Any) -> Any:
-        """Return what was saved for ``key``, None where there is nothing or it is damaged."""
+        """Return what was saved for ``key``; None if there is no file or it is damaged."""
         try:
             content = self._path(key).read_bytes()
         except OSError:
@@ -46,13 +46,13 @@ class _CacheFiles:
         return pickle.loads(payload) if hashlib.sha256(payload).digest() == digest else None
 
     def save(self, key: Any, data: Any) -> None:
-        """Save ``data`` for ``key``, and remove what earlier sources left."""
+        """Save ``data`` for ``key``, and remove the files of other versions of the sources."""
         payload, path = dumps(data), self._path(key)
         unfinished = path.with_suffix(f".{uuid4().hex[:16]}.tmp")
         try:
             unfinished.write_bytes(hashlib.sha256(payload).digest() + payload)
             os.replace(unfinished, path)
-        except OSError:  # a full disk: the kernel is there, and the next process compiles it again
+        except OSError:  # such as a full disk: the next process compiles the kernel again
             unfinished.unlink(missing_ok=True)
         for path in self._files():
             if f".{SOURCES[:12]}." not in path.name:
@@ -64,7 +64,7 @@ class _CacheFiles:
             path.unlink(missing_ok=True)
 
     def _files(self) -> Iterator[Path]:
-        """Give the files of this kernel, wherever in its source file it stood: numba's base ends in line and Python."""
+        """Yield the files of this kernel, for any line of its source: numba's base ends in ``-LINE.pyVERSION``."""
         name, _, python = self._base.rpartition("-")
         return self._folder.glob(f"{name}-*.{python.partition('.')[2]}.*.nbc")
 
@@ -72,8 +72,8 @@ class _CacheFiles:
 class KernelCache(FunctionCache):
     """Numba's disk cache, keyed by the sources of all kernels, and safe against damaged files.
 
-    Numba looks at the file of the decorated function only, so that an edited or upgraded tile in another file
-    would go on running as it was.
+    Numba itself checks the decorated function's file only: if a function compiled into it were changed in another
+    file, the old code would go on running.
     """
 
     def __init__(self, py_func: Callable[..., Any]) -> None:

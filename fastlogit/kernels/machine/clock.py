@@ -1,4 +1,4 @@
-"""The time that a fit may take, looked at between kernel calls: out of time, a fit ends as after Ctrl-C."""
+"""The time limit of a fit, checked between kernel calls: a fit that runs out of time ends as after Ctrl-C."""
 
 import time
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ _deadline = ContextVar("deadline", default=float("inf"))
 
 
 class OutOfTime(Exception):
-    """The time limit has passed, or would before what comes next has ended."""
+    """The time limit has passed, or would pass before the next step is done."""
 
 
 @contextmanager
 def limited(seconds: float | None) -> Iterator[None]:
-    """Let the block, in this thread, take so many seconds from now; None lifts every limit."""
+    """Limit the block, in this thread, to ``seconds`` from now on; None removes any limit."""
     token = _deadline.set(float("inf") if seconds is None else time.perf_counter() + seconds)
     try:
         yield
@@ -23,9 +23,9 @@ def limited(seconds: float | None) -> Iterator[None]:
 
 
 def check(seconds: float = 0.0) -> None:
-    """Raise `OutOfTime` where something that takes ``seconds`` would end too late.
+    """Raise `OutOfTime` if a step that takes ``seconds`` would end after the limit.
 
-    Called before each kernel, and between the blocks of a factorisation: some 0.1 microseconds.
+    Called before each kernel and between the blocks of a factorisation; a call takes about 0.1 microseconds.
     """
     deadline = _deadline.get()
     if deadline < float("inf") and time.perf_counter() + seconds >= deadline:

@@ -1,12 +1,12 @@
 """One parallel loop for all kernels: it calls a compiled function for each chunk, by address.
 
-Numba compiles what stands inside a ``prange`` four times over, once into each of the libraries that make up a parallel
-function. A kernel is therefore an ordinary function of one chunk, compiled once; the ``prange`` is here, and knows
-nothing of what it runs. A softmax pass over rows then compiles in half the time (`docs/architecture.md`).
+Numba compiles the body of a ``prange`` four times, once into each of the libraries that make up a parallel function. A
+kernel is therefore an ordinary function of one chunk, compiled once; the ``prange`` is here, and the same for every
+kernel. A softmax pass over rows then compiles in half the time (`docs/architecture.md`).
 
     run(function, loop, arguments, n_chunks)        packs the arguments into a block of memory
       loop(step, block, n_chunks)                   `parallel` or `serial`
-        step(block, chunk)                          unpacks them, made anew for each list of types
+        step(block, chunk)                          unpacks them; generated for each list of argument types
           function(chunk, n_chunks, *arguments)     the kernel
 """
 
@@ -26,7 +26,7 @@ _RETURNED = (0, -2)  # numba's status of a function that returned something, or 
 
 
 def call(context: Any, builder: Any, address: Any, kinds: Sequence[Any], values: Sequence[Any]) -> Any:
-    """Call a compiled function that returns None, by numba's own convention; return its status."""
+    """Call a compiled function that returns None, by numba's own calling convention; return its status."""
     convention, packer = context.call_conv, context.get_arg_packer(kinds)
     signature = convention.get_function_type(types.none, kinds)
     result, exception = (cgutils.alloca_once(builder, kind.pointee) for kind in signature.args[:2])
@@ -36,10 +36,10 @@ def call(context: Any, builder: Any, address: Any, kinds: Sequence[Any], values:
 
 
 def _borrowed(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    """Return arrays, and tuples of them, without the count of who holds them.
+    """Return arrays, and tuples of them, as borrowed references, without reference counting.
 
-    The caller holds them while the kernel runs. Counted, they would cost an atomic addition to a number that all
-    threads share wherever a tile is handed on: 7 to 15 % of a pass over 28 columns.
+    The caller keeps them alive while the kernel runs. Counting would add an atomic operation on a number shared by all
+    threads wherever a tile is passed on: 7 to 15 % of a pass over 28 columns.
     """
     if isinstance(kind, types.Array):
         array = context.make_array(kind)(context, builder, value)
@@ -78,7 +78,7 @@ def serial(step: int, block: int, n_chunks: int) -> None:
 
 @intrinsic
 def _run(typingctx: Any, function: Any, loop: Any, arguments: Any, n_chunks: Any) -> Any:
-    """Return whether a chunk failed."""
+    """Run a kernel on all chunks; return whether one of them failed."""
     kinds = (types.int64, types.int64, *arguments.types)
 
     def step_of(context: Any, module: Any, block: Any) -> Any:
@@ -110,13 +110,23 @@ def _run(typingctx: Any, function: Any, loop: Any, arguments: Any, n_chunks: Any
 
 
 def run(function: int, loop: int, arguments: Any, n_chunks: int) -> None:
-    """Run a kernel on ``arguments`` for each of ``n_chunks`` chunks; addresses as `address_of` gives them."""
+    """Run a kernel on each of ``n_chunks`` chunks.
+
+    Parameters
+    ----------
+    function, loop : int
+        Addresses, from `address_of`, of the kernel and of `parallel` or `serial`.
+    arguments : tuple
+        What the kernel is called with after the chunk's number and ``n_chunks``.
+    n_chunks : int
+        Number of calls.
+    """
     if _run(function, loop, arguments, n_chunks):
         raise MemoryError("a kernel failed: most likely it could not allocate its scratch memory")
 
 
 def address_of(dispatcher: Any, signature: tuple[Any, ...]) -> int:
-    """Return where the compiled function for these numba types lies; compile or load it if need be."""
+    """Return the address of the function for these numba types, compiled now or loaded from the cache if necessary."""
     dispatcher.compile(signature)
     compiled = dispatcher.overloads[signature]
     return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))

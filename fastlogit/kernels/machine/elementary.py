@@ -1,9 +1,10 @@
-"""exp, log, log1p, sigmoid, softplus of vectors: branch-free, the same text for float32 and float64.
+"""exp, log, log1p, sigmoid, softplus of vectors: branch-free, the same code for float32 and float64.
 
 Numba has had no vector mathematics library since 0.62 (llvmlite#1390): ``math.exp`` in a loop is a call for each
-element. Here each function is a polynomial between two exact reductions; `_FORMATS` holds what differs between the
-two types. Within 2 units in the last place in float64 and 4 in float32 over all finite inputs; infinities and NaN as
-in C. `tests/test_elementary.py` measures this against mpmath and derives the coefficients anew.
+element. Here each function reduces its argument exactly, evaluates a polynomial, and scales the result back exactly;
+`_FORMATS` holds what differs between the two types. Errors are within 2 units in the last place in float64 and 4 in
+float32 over all finite inputs; infinities and NaN are as in C. `tests/test_elementary.py` measures this against mpmath
+and recomputes the coefficients.
 
 The polynomials are Chebyshev fits (``mpmath.chebyfit``) of
 
@@ -36,7 +37,7 @@ class _Format(NamedTuple):
 
     @property
     def round_magic(self) -> float:
-        """Adding it rounds to an integer, which the low bits then hold."""
+        """Adding this number rounds to an integer, which the low bits of the sum then hold."""
         return 1.5 * 2.0**self.mantissa_bits
 
 
@@ -126,10 +127,10 @@ def _horner(x: Vector, coefficients: Sequence[float]) -> Vector:
 
 
 def _times_power_of_two(e: Vector, k: Vector, rounded: Vector) -> Vector:
-    """Return ``2^k e``; ``rounded`` is k plus the magic number, whose low bits hold it."""
+    """Return ``2^k e``; ``rounded`` is k plus `_Format.round_magic`, so that its low bits hold k."""
     if e.lanes.has_scalef:
         return e.lanes.scalef(e, k)
-    # in two factors, each a normal number also where the result is subnormal or infinite
+    # 2^k as two factors, each a normal number even where the result is subnormal or infinite
     f = _format(e)
     exponent = rounded.bits() - e.like(f.round_magic).bits()
     half = exponent >> 1
@@ -141,7 +142,7 @@ def _times_power_of_two(e: Vector, k: Vector, rounded: Vector) -> Vector:
 def exp(x: Vector) -> Vector:
     """``e^x``."""
     f = _format(x)
-    x = where(x > f.exp_high, f.exp_high, x)  # a NaN passes both
+    x = where(x > f.exp_high, f.exp_high, x)  # NaN fails both comparisons, and stays
     x = where(x < f.exp_low, f.exp_low, x)
     rounded = muladd(x, _LOG2E, f.round_magic)
     k = rounded - f.round_magic
@@ -151,7 +152,7 @@ def exp(x: Vector) -> Vector:
 
 
 def _log_of_product(x: Vector, c: Vector) -> Vector:
-    """``ln x + c`` for positive finite x and a small c, which is added where it is not rounded away."""
+    """``ln x + c`` for positive finite x and small c, which is added to the smallest terms, so that it is not lost."""
     f = _format(x)
     tiny = 2.0 ** (1 - f.exponent_bias)
     subnormal = x < tiny
@@ -170,6 +171,7 @@ def _log_of_product(x: Vector, c: Vector) -> Vector:
 
 
 def _log_edges(x: Vector, y: Vector, zero: float) -> Vector:
+    """Return y, but infinity at infinity, -infinity where x is ``zero``, and NaN below it and at NaN."""
     y = where(x.equals(np.inf), x, y)
     y = where(x.equals(zero), -np.inf, y)
     return where(x >= zero, y, np.nan)
@@ -183,7 +185,7 @@ def log(x: Vector) -> Vector:
 def log1p(x: Vector) -> Vector:
     """``ln(1 + x)``."""
     u = x + 1.0
-    # what the rounding of u lost, taken from the larger term
+    # the rounding error of u, exact if the larger term is subtracted first
     lost = where(x < 1.0, x - (u - 1.0), 1.0 - (u - x))
     return _log_edges(x, _log_of_product(u, lost / u), -1.0)
 

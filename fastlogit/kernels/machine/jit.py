@@ -1,4 +1,4 @@
-"""How every kernel is compiled, cached, threaded and cut into chunks: the one place that knows.
+"""How every kernel is compiled, run on threads and cut into chunks.
 
 A *kernel* is a pass over rows. It is written as a plain function of one chunk of them and decorated with
 :func:`kernel`; `machine.driver` runs it over all chunks, in parallel. What it calls is either a :func:`tile` or an
@@ -22,25 +22,26 @@ from numpy.typing import NDArray
 from fastlogit.kernels.machine import clock, driver
 from fastlogit.kernels.machine.cache import KernelCache
 
-# No fast-math: numba writes its flags into every instruction of a function, also those that an intrinsic made, and
-# reassociation deletes the exact reductions of `elementary`. What may be reordered or fused says so itself (`simd`).
+# No fast-math: numba would set its flags on every instruction of a function, including those that an intrinsic wrote,
+# and reassociation deletes the exact reductions of `elementary`. Where operations may be reordered or fused, the
+# operation itself says so (`simd`).
 _OPTIONS: dict[str, Any] = {"error_model": "numpy"}
 
-#: Decorates what a kernel calls inside a chunk: compiled as a part of its caller.
+#: Decorator of functions that a kernel calls within a chunk: they are compiled as a part of their caller.
 tile = register_jitable(**_OPTIONS)
 #: The same options for ``numba.extending.overload``.
 TILE_OPTIONS = dict(_OPTIONS)
 
+#: Upper bounds: chunks of a pass, and bytes of the partial sums of all of them. See `n_chunks`.
 N_CHUNKS = 64
 PARTIALS_BYTES = 64 << 20
 
 
 class _Layer:
-    """Numba's threading layer, shared between calls that come at the same time.
+    """Numba's threading layer, shared between concurrent calls.
 
-    ``workqueue`` aborts the process on concurrent use (numba#8563), so that one kernel runs at a time until the layer
-    is known to be another. ``omp`` and ``tbb`` would give each call all threads: calls that come while others run
-    share them out instead.
+    ``workqueue`` aborts the process on concurrent use (numba#8563): one kernel runs at a time until the layer is known
+    to be another. ``omp`` and ``tbb`` would give each call all threads: concurrent calls divide them instead.
     """
 
     def __init__(self) -> None:
@@ -92,13 +93,13 @@ def _compiled(py_func: Callable[..., Any], **options: Any) -> Any:
     dispatcher = numba.njit(nogil=True, **options, **_OPTIONS)(py_func)
     try:
         dispatcher._cache = KernelCache(py_func)
-    except RuntimeError:  # no folder can be written to: every process compiles for itself
+    except RuntimeError:  # no folder is writable: every process compiles for itself
         pass
     return dispatcher
 
 
 def address_of_function(py_func: Callable[..., Any], signature: tuple[Any, ...]) -> int:
-    """Return the address of a function that is compiled once, beside the kernels that call it by `driver.call`."""
+    """Return the address of a function that is compiled on its own, for kernels to call by `driver.call`."""
     return driver.address_of(_compiled(py_func), signature)
 
 
@@ -116,7 +117,7 @@ _run = _compiled(driver.run)
 
 
 def _kind(argument: Any) -> Any:
-    """Return what tells numba's types of arguments apart, at a tenth of the time that numba takes to find them."""
+    """Return a key that determines the numba type of an argument, in a tenth of the time of ``numba.typeof``."""
     if isinstance(argument, np.ndarray):
         return argument.dtype, argument.ndim, argument.flags.num
     return (type(argument), *map(_kind, argument)) if isinstance(argument, tuple) else type(argument)
@@ -142,7 +143,7 @@ class Kernel:
 
     @property
     def types(self) -> list[str]:
-        """The lists of argument types that there is code for."""
+        """The argument types of each compiled specialisation."""
         return [str(signature) for signature in self._dispatcher.overloads]
 
     def __call__(self, n_chunks: int, *args: Any) -> None:
@@ -165,7 +166,7 @@ def specialisations() -> set[tuple[str, str]]:
     return {(kernel.name, types) for kernel in _kernels for types in kernel.types}
 
 
-#: Decorates a pass.
+#: Decorator of a pass over rows.
 kernel = Kernel
 
 
@@ -205,17 +206,18 @@ def threads(n_threads: int | None) -> Iterator[None]:
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a view that cannot be written: the one kind of array that kernels read."""
+    """Return a read-only view: kernels are given no other inputs, so that each compiles for one kind of array."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
 def n_chunks(n_rows: int, n_sums: int) -> int:
-    """Return the number of chunks that ``n_rows`` are cut into, one partial result of ``n_sums`` float64 each.
+    """Return the number of chunks that ``n_rows`` are cut into, each with a partial result of ``n_sums`` float64.
 
-    The shape alone decides, never the number of threads, so that sums are bitwise equal for any of them. A power of 2:
-    a few chunks are then shared equally by two threads, or four. All partials together stay under 64 MiB.
+    It depends on the shape alone, never on the number of threads, so that sums are bitwise equal for any of them. It is
+    a power of 2, so that two threads, or four, share even a few chunks equally. All partial results together stay under
+    64 MiB.
     """
     return power_of_2(min(N_CHUNKS, PARTIALS_BYTES // (8 * max(n_sums, 1)), -(-n_rows // 64)))
 

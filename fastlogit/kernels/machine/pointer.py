@@ -35,7 +35,7 @@ class Pointer:
 
     @classmethod
     def to_stack(cls, builder: Any, cells: Any, stride: Any) -> "Pointer":
-        """Return a pointer to cells on the stack."""
+        """Return a pointer to cells on the stack, ``stride`` bytes apart."""
         pointer = cls.__new__(cls)
         pointer.builder, pointer.data, pointer.strides = builder, builder.bitcast(cells, I8.as_pointer()), [stride]
         return pointer
@@ -64,7 +64,7 @@ class Pointer:
 
 
 def choose(builder: Any, value: Any, options: Iterable[int], emit: Callable[[int], None]) -> None:
-    """Write ``emit(option)`` for each option; the one equal to ``value`` runs, if any: sizes known when compiling."""
+    """Write a switch: ``emit(option)`` writes the code that runs if ``value`` is ``option``, a constant there."""
     end = builder.append_basic_block("chosen")
     switch = builder.switch(value, end)
     for option in options:

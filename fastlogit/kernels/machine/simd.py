@@ -1,10 +1,10 @@
-"""Vectors of one register, with NumPy's operators, for code that `numba.extending.intrinsic` writes as LLVM IR.
+"""`Lanes`: loads, stores, shuffles and loops of vectors, for code that `numba.extending.intrinsic` writes as LLVM IR.
 
 LLVM's own vectoriser makes no register tiles, gives up on short loops, and leaves ``exp`` a call for each element. So
-the inner loops are written here in a small language: a `Vector` is a Python object that stands for a register, an
-operator on it appends one instruction. A formula in it reads like the formula, and means the same for float32 and
-float64, for 4 lanes or 16. The width is asked of the compilation target, never assumed. No fast-math flag is set:
-what may be fused says `muladd`, what may be reordered keeps a vector of partial sums.
+the inner loops are written in a small language: a `Vector` is a Python object that stands for a register, and an
+operator on it appends one instruction. A formula in this language reads like the formula, and is the same for float32
+and float64, for 4 lanes or 16. The width is that of the compilation target. No fast-math flag is set: where a product
+and a sum may be fused the code has `muladd`, where a sum may be reordered it keeps a vector of partial sums.
 """
 
 import platform
@@ -44,10 +44,10 @@ def register_count(context: Any) -> int:
 
 
 class Lanes:
-    """The vectors of one computing type (numba float32 or float64), made at the builder's position.
+    """Vectors of one computing type (numba float32 or float64); code is written at the builder's position.
 
-    ``width`` is the number of registers of a vector, 1 or 2: two let a long chain of operations overlap with itself.
-    ``count`` lanes, where it is given, are less than a register.
+    ``width`` is the number of registers of a vector, 1 or 2: with two, a long chain of dependent operations overlaps
+    with that of the second register. ``count``, if given, is the number of lanes instead, fewer than a register has.
     """
 
     def __init__(self, context: Any, builder: Any, compute: Any, width: int = 1, count: int | None = None) -> None:
@@ -127,7 +127,7 @@ class Lanes:
     def load(self, address: Any, dtype: Any = None, mask: Vector | None = None) -> Vector:
         """Load consecutive elements of ``dtype`` (numba type, the lanes' own by default), converted to reals.
 
-        Masked lanes are not touched in memory and come as 0.
+        With ``mask``, the other lanes are 0 and their memory is not read.
         """
         dtype = self.compute if dtype is None else dtype
         value = self._load(address, dtype, mask)
@@ -148,7 +148,7 @@ class Lanes:
         return Vector(self, value)
 
     def store(self, vector: Vector, address: Any, mask: Vector | None = None) -> None:
-        """Write the lanes, of reals those of ``mask`` only, to consecutive elements."""
+        """Write the lanes to consecutive elements; with ``mask``, for reals only, those lanes alone."""
         pointer = self.builder.bitcast(address, vector.value.type.as_pointer())
         if mask is None:
             self.builder.store(vector.value, pointer, align=1)
@@ -169,9 +169,10 @@ class Lanes:
         self.fold_float64(Vector.__add__, vector, address)
 
     def sums_of(self, vectors: Sequence[Vector]) -> Vector:
-        """Return the vector whose lane i is the sum of the lanes of ``vectors[i]``; there are as many as lanes.
+        """Return the vector whose lane i is the sum of the lanes of ``vectors[i]``, for as many vectors as lanes.
 
-        Neighbours are folded in pairs, each time one bit of the lane's number telling which of the two it belongs to.
+        In each round neighbouring vectors are folded into one: of every pair of lanes that differ in the round's bit,
+        the one without the bit receives the sum of the first vector's, the other that of the second's.
         """
         distance = 1
         while len(vectors) > 1:
@@ -186,7 +187,7 @@ class Lanes:
         return vectors[0]
 
     def transposed(self, vectors: Sequence[Vector]) -> list[Vector]:
-        """Return the vectors of all first elements, of all second ones, ...; there are as many as lanes."""
+        """Return the transpose, for as many vectors as lanes: all first elements, all second elements, ..."""
         vectors = list(vectors)
         distance = 1
         while distance < self.count:
@@ -219,7 +220,7 @@ class Lanes:
         return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
 
     def prefetch(self, address: Any, n_bytes: int, level: int, write: bool = False) -> None:
-        """Ask for the lines of ``n_bytes`` from any ``address`` on, valid or not; LLVM's level 3 is L1, 2 is L2."""
+        """Prefetch ``n_bytes`` from ``address`` on, which need not be valid; LLVM's ``level`` 3 is L1, 2 is L2."""
         function = self.function("llvm.prefetch.p0", ir.VoidType(), I8.as_pointer(), I32, I32, I32)
         for line in range(0, n_bytes, 64):
             pointer = self.builder.gep(address, [i64(line)])
@@ -236,7 +237,7 @@ class Lanes:
             yield i
 
     def vectors(self, n: Any) -> Iterator[tuple[Any, Vector | None]]:
-        """Loop over 0 to n a vector at a time, whole vectors without a mask, then the rest: the caller's text twice."""
+        """Loop over 0 to n by vectors: whole ones without a mask, then the rest. The caller's code is written twice."""
         whole = self.builder.and_(n, i64(-self.count))
         with self.loop(i64(0), whole, self.count) as i:
             yield i, None
@@ -245,6 +246,6 @@ class Lanes:
 
     @contextmanager
     def rows(self, n: Any) -> Iterator[tuple[Any, Vector]]:
-        """Loop over 0 to n a vector at a time; gives the first row and the mask of those below ``n``."""
+        """Loop over 0 to n by vectors; gives each vector's first row and the mask of its rows below ``n``."""
         with self.loop(i64(0), n, self.count) as r:
             yield r, self.first(self.builder.sub(n, r))

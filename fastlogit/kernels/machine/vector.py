@@ -78,7 +78,7 @@ class Vector:
         return self._compare(">=", other)
 
     def equals(self, other: Any) -> "Vector":
-        """Return the mask of ``self == other``, which Python keeps for itself."""
+        """Return the mask of equal lanes; ``==`` itself stays the comparison of Python objects."""
         return self._compare("==", other)
 
     def bits(self) -> "Vector":
@@ -97,13 +97,13 @@ class Vector:
         return self.lanes.builder.extract_element(self.value, ir.Constant(I32, i))
 
     def largest(self) -> Any:
-        """Return the largest lane as a scalar; there is no NaN."""
+        """Return the largest lane as a scalar; no lane may be NaN."""
         name = f"llvm.vector.reduce.fmax.{self.lanes.suffix}"
         function = self.lanes.function(name, self.lanes.scalar, self.value.type)
         return self.lanes.builder.call(function, [self.value], fastmath=("nnan",))
 
     def sum(self) -> Any:
-        """Return the sum of the lanes as a scalar, in whatever order is quickest."""
+        """Return the sum of the lanes as a scalar, in the order that is quickest on the target."""
         name = f"llvm.vector.reduce.fadd.{self.lanes.suffix}"
         start = ir.Constant(self.lanes.scalar, 0.0)
         function = self.lanes.function(name, self.lanes.scalar, start.type, self.value.type)
@@ -132,7 +132,7 @@ def muladd(a: Vector, b: Any, c: Any) -> Vector:
 
 
 class Sum:
-    """A vector that is added to: LLVM keeps it in a register."""
+    """A variable that holds a vector, such as a running sum: LLVM keeps it in a register."""
 
     def __init__(self, lanes: "Lanes", start: Vector) -> None:
         self.lanes = lanes

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastlogit.kernels.losses import Loss, NotebookLogistic, Softmax
 from fastlogit.kernels.machine.jit import threads
-from fastlogit.kernels.storages.protocol import margins_at
 from fastlogit.kernels.storages.storage import margins_at
 from fastlogit.prediction import predict_proba
 from fastlogit.sources.block import Block

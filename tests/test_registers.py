@@ -76,7 +76,7 @@ def test_products(dtype, view, margins, accumulate):
     forward = _micro_kernel((1, 3), view, margins, "Z", 1)
     backward = _micro_kernel((1, 3), view, accumulate, "G", 1)
     moments = _micro_kernel((1,), view, accumulate, "G", 2)
-    copied = _copier(view, View.copy if view is RowView else View.turn)
+    copied = _copier(view, View.copy if view is RowView else View.transpose)
     of_copy = _product_of_copy("G")
 
     @njit
@@ -106,7 +106,7 @@ def test_products(dtype, view, margins, accumulate):
                 near(M[:, :n_features], [R[0, :n] @ x, R[0, :n] @ x**2], dtype)
 
 
-def test_losses_and_turning_tiles_around(dtype):
+def test_losses_and_transposed_tiles(dtype):
     softmax = _loss(_softmax_codes)
 
     @njit

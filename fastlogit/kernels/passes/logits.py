@@ -1,4 +1,4 @@
-"""Softmax and its cross-entropy on logits that are given: the formulas of `losses` on tiles copied from an array."""
+"""Softmax and cross-entropy of given logits: the formulas of `losses` on tiles that are copied from an array."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from fastlogit.kernels.storages.protocol import padded_rows
 from fastlogit.kernels.storages.transpose import empty_tile, put_rows, take_rows
 
 TILE_BYTES = 1 << 14
-#: From so many classes on rows are walked along themselves.
+#: From this many classes on, vectors run along a row (`losses.long_rows`) instead of over rows of a transposed tile.
 LONG = 64
 
 
@@ -29,7 +29,7 @@ def _bounds(n: int, chunk: Any, n_chunks: int) -> Any:
 
 @kernel
 def softmax_of_rows(chunk: int, n_chunks: int, logits: Any, out: Any) -> None:
-    """Write the softmax of each row of ``logits`` (N, K) into ``out``."""
+    """Write the softmax of each row of ``logits`` (N, K) into ``out`` (N, K)."""
     first, last = _bounds(logits.shape[0], chunk, n_chunks)
     K = logits.shape[1]
     if K >= LONG:
@@ -48,7 +48,7 @@ def softmax_of_rows(chunk: int, n_chunks: int, logits: Any, out: Any) -> None:
 
 @kernel
 def softmax_of_columns(chunk: int, n_chunks: int, logits: Any, out: Any) -> None:
-    """Write the softmax along the middle axis of ``logits`` (outer, K, inner) into ``out``."""
+    """Write the softmax along the middle axis of ``logits`` (outer, K, inner) into ``out`` of the same shape."""
     outer, K, inner = logits.shape
     T = _tile_rows(K, out.itemsize)
     tiles = (inner + T - 1) // T

@@ -1,3 +1,3 @@
-"""How rows lie in memory, one file for each way, and what they share."""
+"""Storages: how X is stored in memory, a file for each way, and what they share."""
 
 from fastlogit.kernels.storages import columns, csr_kernels, rows, table  # noqa: F401  (they register their kernels)

@@ -1,4 +1,4 @@
-"""Casting a piece of a column of any kind to float32 or float64: of any type, byte order and stride."""
+"""Casts of pieces of columns, of any type, byte order and stride, to float32 or float64."""
 
 from functools import cache
 from typing import Any
@@ -14,8 +14,8 @@ from fastlogit.kernels.machine.pointer import I8, choose, i64
 from fastlogit.kernels.machine.simd import Lanes
 
 _NATIVE = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
-#: The types of columns, by number from 1 on, those with ">" in the other byte order; then come single bits. Number 0:
-#: the table's own type, adjacent.
+#: Types of columns, those with ">" in the other byte order. Their codes are 1, 2, ..., that of single bits is `BITS`;
+#: code 0 is the table's own type with adjacent elements.
 KINDS = (*_NATIVE, *(f">{kind}" for kind in _NATIVE if not kind.endswith("1")))
 BITS = len(KINDS) + 1
 NUMBER = {kind: 1 + number for number, kind in enumerate(KINDS)}
@@ -35,7 +35,7 @@ def _from_half(builder: Any, bits: Any) -> Any:
 
 
 def _element(builder: Any, address: Any, kind: str, scalar: Any) -> Any:
-    """Return a number of one of `KINDS`, as the real type ``scalar``."""
+    """Return the element of one of `KINDS` at an address, as the real type ``scalar``."""
     size = 8 * int(kind[-1])
     bits = builder.load(builder.bitcast(address, ir.IntType(size).as_pointer()), align=1)
     if kind.startswith(">"):
@@ -51,9 +51,9 @@ def _element(builder: Any, address: Any, kind: str, scalar: Any) -> Any:
 
 
 def _caster_to(real: Any) -> Any:
-    """Return an intrinsic ``f(code, address, stride, n, to)`` that writes n elements of a column as reals at ``to``.
+    """Return an intrinsic ``f(code, address, stride, n, to)`` that casts n elements of a column to the address ``to``.
 
-    Up to a whole vector more is written.
+    The last vector is written whole.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -124,9 +124,9 @@ def _cast_to_float64(code: int, address: int, stride: int, n: int, to: int) -> N
 
 @cache
 def caster_of(dtype: np.dtype[Any]) -> int:
-    """Return the address of what casts to ``dtype``.
+    """Return the address of the function that casts to ``dtype``.
 
-    Its 22 kinds of columns, compiled into each kernel, would double their compile time: 4 to 8 s.
+    Compiled into each kernel, its code for 22 kinds of columns would double their compile time, from 4 to 8 s.
     """
     return address_of_function(_cast_to_float32 if dtype == np.float32 else _cast_to_float64, _CAST_TYPES)
 

@@ -17,9 +17,8 @@ from fastlogit.kernels.storages.lines import View
 from fastlogit.kernels.storages.products import dot, outer
 from fastlogit.kernels.storages.storage import Storage
 
-# A tile's piece of every column stays in the second-level cache between the two sweeps. Pieces of less than 512 bytes
-# are read at 0.7 of the bandwidth: wide X takes larger tiles, which the third level keeps, and asks for the columns to
-# come itself.
+# A tile's piece of every column stays in the L2 cache between the two sweeps. Pieces of less than 512 bytes are read at
+# 0.7 of the bandwidth: wide X therefore has larger tiles, which stay in L3, and its next columns are prefetched here.
 TILE_BYTES = 1 << 18
 _COLUMNS_AHEAD = 8
 
@@ -70,7 +69,7 @@ class ColumnView(View):
 
     contiguous = 0
     may_be_short = False
-    turned_from, copied_from = 80, None
+    transposed_from, copied_from = 80, None
     n_lines = property(lambda self: self.n_features)
     n_along = property(lambda self: self.n)
 
@@ -92,7 +91,7 @@ class ColumnView(View):
         large = builder.icmp_signed(">", builder.mul(self.n, row_bytes), i64(TILE_BYTES))
         with builder.if_then(large):
             for address in addresses:
-                self._ask(address, builder.mul(self.x.strides[1], i64(_COLUMNS_AHEAD)), level=3)
+                self._prefetch_at(address, builder.mul(self.x.strides[1], i64(_COLUMNS_AHEAD)), level=3)
 
 
 @overload(protocol.tile_rows, jit_options=TILE_OPTIONS)

@@ -1,4 +1,4 @@
-"""Binding of dense storages to the products of their lines, `dot` and `outer`: in place, or on a copy of a tile."""
+"""Dense storages: binding of their operations to the products `dot` and `outer`, in place or on a copied tile."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,14 +15,14 @@ from fastlogit.kernels.storages.lines import Copied, View
 from fastlogit.kernels.storages.products import Write, dot, outer
 from fastlogit.kernels.storages.storage import PADDING
 
-#: The classes of one register tile: sums of 6 for 4 lines, and what they are made of, are more than 32 registers.
+#: Classes of one register tile: the sums of 6 classes for 4 lines, with their operands, exceed 32 registers.
 CLASSES = 5
-#: The same without centres, where the tile is a copy.
+#: The same for a copied tile, which needs no centres.
 CLASSES_OF_COPY = 6
 
 
 def _writer(lanes: Lanes, B: Pointer, write_to: str) -> Write:
-    """Return what sets elements of Z, or adds to those of G."""
+    """Return the function that writes sums: into elements of Z, or added to those of G."""
     put = lanes.store if write_to == "Z" else lanes.add_to_float64
     return lambda m, place, vector: put(vector, B.at(m, place))
 
@@ -36,7 +36,7 @@ def _micro_kernel(classes: Sequence[int], view_type: type[View], multiply: Any, 
         A, B = Pointer(context, builder, kinds[3], args[3]), Pointer(context, builder, kinds[7], args[7])
         x = view_type.pointer(context, builder, kinds[0], args[0])
         view = view_type(lanes, x, Pointer(context, builder, kinds[6], args[6]), args[1], args[2])
-        view.ask_for_next(args[4], args[8])
+        view.split_prefetch(args[4], args[8])
 
         write = _writer(lanes, B, write_to)
         choose(builder, args[5], classes, lambda K: multiply(view, A, args[4], K, write, powers))
@@ -54,7 +54,7 @@ def _micro_kernel(classes: Sequence[int], view_type: type[View], multiply: Any, 
 
 @tile
 def class_blocks(K: int) -> Any:
-    """Yield ``(first, count)``: K classes in the fewest blocks of at most `CLASSES`, as even as can be."""
+    """Yield ``(first, count)``: K classes in the fewest blocks of at most `CLASSES`, of sizes as equal as possible."""
     blocks = (K + CLASSES - 1) // CLASSES
     for block in range(blocks):
         first = K * block // blocks
@@ -69,11 +69,11 @@ def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumu
     owns : callable
         Tells whether a numba type is this storage.
     view : View
-        Its lines.
+        How its lines are found.
     margins, accumulate : `dot` or `outer`
-        Which product is which.
+        The product that computes each.
     """
-    copied, turned = _copier(view, View.copy), _copier(view, View.turn)
+    copied, transposed = _copier(view, View.copy), _copier(view, View.transpose)
     for function, multiply, write_to, powers in (
         (protocol.margins, margins, "Z", 1),
         (protocol.accumulate, accumulate, "G", 1),
@@ -82,10 +82,10 @@ def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumu
         one, few = (
             _micro_kernel(classes, view, multiply, write_to, powers) for classes in ((1,), range(1, CLASSES + 1))
         )
-        copy, many_from = (turned, view.turned_from) if multiply is dot else (copied, view.copied_from)
+        copy, many_from = (transposed, view.transposed_from) if multiply is dot else (copied, view.copied_from)
         many = _product_of_copy(write_to) if many_from and powers == 1 else None
         _bind(function, owns, one, few, copy, many, many_from)
-    as_rows = copied if margins is dot else turned
+    as_rows = copied if margins is dot else transposed
 
     @overload(protocol.take, jit_options=TILE_OPTIONS)
     def take(storage: Any, start: Any, n: Any, center: Any, B: Any) -> Any:
@@ -96,7 +96,7 @@ def register(owns: Callable[[Any], bool], view: type[View], margins: Any, accumu
 
 
 def _copier(view_type: type[View], copy: Callable[[View, Pointer], None]) -> Any:
-    """Return an intrinsic ``f(X, start, n, center, B)`` that copies a tile."""
+    """Return an intrinsic ``f(X, start, n, center, B)`` that copies, or transposes, a tile."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = signature.args
@@ -137,7 +137,7 @@ def _product_of_copy(write_to: str) -> Any:
 def _bind(
     function: Any, owns: Callable[[Any], bool], one: Any, few: Any, copy: Any, many: Any, many_from: int | None
 ) -> None:
-    over_features = function is protocol.margins  # what is summed over: features, else rows
+    over_features = function is protocol.margins  # whether sums are over features, not rows
 
     @overload(function, jit_options=TILE_OPTIONS)
     def bind(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, sweeps: Any) -> Any:
@@ -170,7 +170,7 @@ def _bind(
                 many(tile, n_lines, n_along, A, k, 1, B)
 
         impl = vector if A.ndim == 1 else matrix if many is None else copying_matrix
-        # A symbol's name is made of this and the types; margins and accumulate may have the same types, and the numbers
-        # that numba adds begin anew in each process: two kernels from the disk's cache would share one's code.
+        # A symbol's name consists of this name and the types. Margins and accumulate may have the same types, and the
+        # numbers that numba appends restart in each process: two kernels from the disk cache would share one's code.
         impl.__qualname__ = f"{function.__name__}.{impl.__name__}"
         return impl

@@ -1,8 +1,7 @@
-"""Products of a tile of rows with itself: ``H += sum_r q_r b_r b_r'``, the flops of every Hessian.
+"""Products of a tile of rows with itself: ``H += sum_r q_r b_r b_r'``, nearly all arithmetic of a Hessian.
 
-``B`` (rows, padded) is a tile as `protocol.take` gives it. Its columns are cut into blocks of a few
-registers; a block of H keeps its sums in registers while the rows are walked. Only blocks that touch the upper
-triangle are computed.
+``B`` (rows, padded) is a tile as `protocol.take` writes it. Its columns are cut into blocks of a few registers; a block
+of H keeps its sums in registers while the loop runs over rows. Only blocks that touch the upper triangle are computed.
 """
 
 from typing import Any
@@ -25,7 +24,7 @@ def add_gram(typingctx: Any, B: Any, Q: Any, n: Any, H: Any) -> Any:
         lanes = Lanes(context, builder, B.dtype)
         b, q, h = (Pointer(context, builder, kind, args[i]) for i, kind in ((0, B), (1, Q), (3, H)))
         L, widest, size = lanes.count, lanes.registers // 8, b.shape[1]
-        R = min(_ROWS_OF_BLOCK, L)  # on the diagonal more rows than lanes would reach into the next step's
+        R = min(_ROWS_OF_BLOCK, L)  # on the diagonal, more rows than lanes would overlap with the next step's
 
         def rows(i: Any, j: Any, V: int) -> None:
             """Add rows i to i + R of the V vectors of columns from j on."""
@@ -43,7 +42,7 @@ def add_gram(typingctx: Any, B: Any, Q: Any, n: Any, H: Any) -> Any:
         def block(j: Any, V: int) -> None:
             with lanes.loop(i64(0), j, R) as i:
                 rows(i, j, V)
-            for below in range(V):  # on the diagonal a vector less for each vector of rows
+            for below in range(V):  # on the diagonal, one vector of columns less for each vector of rows
                 from_here = builder.add(j, i64(below * L))
                 with lanes.loop(from_here, builder.add(from_here, i64(L)), R) as i:
                     rows(i, from_here, V - below)

@@ -1,4 +1,4 @@
-"""Tiles of dense X seen as *lines*, the contiguous stretches of it: rows in C order, columns in F order."""
+"""Tiles of dense X seen as *lines*, its contiguous stretches: rows in C order, columns in F order."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,28 +10,32 @@ from fastlogit.kernels.machine.vector import Vector
 
 
 class View(ABC):
-    """A tile of rows of X, seen as lines.
+    """A tile of rows of X, seen as lines, inside generated code.
 
     Attributes
     ----------
+    contiguous : int
+        The axis of X along which a line runs.
+    transposed_from, copied_from : int or None
+        From this many classes on, `dot` transposes its tile to become `outer`, whose sums need not be added across
+        lanes, and `outer` copies its tile, centred once for all classes; None: never.
+    may_be_short : bool
+        Whether lines of at most one vector are common, not only in a last tile.
     n_lines, n_along : IR integers
-        How many lines the tile has, and how many elements each.
+        Number of lines of the tile, and of elements of each.
     ahead : IR integer
-        How many bytes further on the next tile's element lies.
+        Distance in bytes from an element to its counterpart in the next tile.
     is_only_sweep : IR boolean
-        Whether no other sweep asks for the next tile.
+        Whether no other sweep prefetches part of the next tile.
     """
 
-    is_only_sweep: Any
-
-    contiguous: int  # the axis of X along which a line runs
-    # From so many classes on `dot` turns its tile around to become `outer`, whose sums need no folding across lanes,
-    # and `outer` copies it, centred once for all classes; None: never.
-    turned_from: int | None
+    contiguous: int
+    transposed_from: int | None
     copied_from: int | None
-    may_be_short: bool  # whether a line may be a vector or less in more than the odd tile
+    may_be_short: bool
     n_lines: Any
     n_along: Any
+    is_only_sweep: Any
 
     def __init__(self, lanes: Lanes, x: Pointer, center: Pointer, start: Any, n: Any) -> None:
         self.lanes, self.builder, self.x, self.center = lanes, lanes.builder, x, center
@@ -40,11 +44,11 @@ class View(ABC):
 
     @classmethod
     def pointer(cls, context: Any, builder: Any, kind: Any, value: Any) -> Pointer:
-        """Return the pointer to what `fastlogit.kernels.storages.protocol.lines` gives."""
+        """Return a pointer to what `fastlogit.kernels.storages.protocol.lines` returned."""
         return Pointer(context, builder, kind, value, contiguous=cls.contiguous)
 
-    def ask_for_next(self, k: Any, sweeps: Any) -> None:
-        """Let the sweep ask for the next tile as one of ``sweeps``; of many classes the first few ask for all."""
+    def split_prefetch(self, k: Any, sweeps: Any) -> None:
+        """Let one of ``sweeps`` prefetch its share of the next tile, in its first block of classes only (k = 0)."""
         builder = self.builder
         self.ahead = builder.select(builder.icmp_signed("==", k, i64(0)), self.ahead, i64(0))
         self.is_only_sweep = builder.icmp_signed("==", sweeps, i64(1))
@@ -55,40 +59,40 @@ class View(ABC):
 
     @abstractmethod
     def center_along(self, a: Any, mask: Vector | None) -> Vector | None:
-        """Return the centres of the elements from ``a`` on where they differ along a line, else None."""
+        """Return the centres of a vector of elements from ``a`` on, if they differ along a line, else None."""
 
     @abstractmethod
     def center_of(self, line: Any) -> Vector | None:
-        """Return the centre of a line where it has but one, else None."""
+        """Return the centre of a line, if all its elements have the same, else None."""
 
     def address(self, base: Any, a: Any) -> Any:
         """Return the address of element ``a`` of the line that begins at ``base``."""
         return self.builder.gep(base, [self.builder.mul(a, i64(self.x.itemsize))])
 
     def prefetch(self, own: Sequence[Any], others: Sequence[Any]) -> None:
-        """Ask for the next tile's counterparts of vectors of elements, of those that another sweep asks for too.
+        """Prefetch this sweep's share of the next tile: the counterparts of the vectors at ``own``.
 
-        Where there is none, of ``others`` as well.
+        If no other sweep prefetches, also those at ``others``.
         """
         for address in own:
-            self._ask(address, self.ahead, level=2)
+            self._prefetch_at(address, self.ahead, level=2)
         with self.builder.if_then(self.is_only_sweep):
             for address in others:
-                self._ask(address, self.ahead, level=2)
+                self._prefetch_at(address, self.ahead, level=2)
 
     def centred(self, line: Any, a: Any, mask: Vector | None) -> Vector:
-        """Return ``x'`` of a line from ``a`` on."""
+        """Return the vector of ``x - center`` of a line from ``a`` on."""
         value = self.lanes.load(self.address(self.line(line), a), self.x.dtype, mask)
         return value - (self.center_of(line) or self.center_along(a, mask))
 
     def copy(self, B: Pointer) -> None:
-        """``B[line, a] = x'[line, a]``; along the lines up to the next multiple of a vector is written."""
+        """``B[line, a] = x[line, a] - center``; a line of ``B`` is written up to the next multiple of a vector."""
         with self.lanes.loop(i64(0), self.n_lines) as line:
             for a, mask in self.lanes.vectors(self.n_along):
                 self.lanes.store(self.centred(line, a, mask), B.at(line, a))
 
-    def turn(self, B: Pointer) -> None:
-        """``B[a, line] = x'[line, a]``, in squares of a vector by a vector; up to a whole square is written."""
+    def transpose(self, B: Pointer) -> None:
+        """``B[a, line] = x[line, a] - center``, in squares of a vector by a vector; whole squares are written."""
         lanes, builder = self.lanes, self.builder
         last = builder.sub(self.n_lines, i64(1))
         with lanes.loop(i64(0), self.n_lines, lanes.count) as first:
@@ -100,15 +104,15 @@ class View(ABC):
 
     @abstractmethod
     def prefetch_lines(self, addresses: Sequence[Any]) -> None:
-        """Ask for what the same sweep comes to next, where the hardware does not see it coming."""
+        """Prefetch what the same sweep reads next, where hardware prefetchers do not."""
 
-    def _ask(self, address: Any, distance: Any, level: int) -> None:
+    def _prefetch_at(self, address: Any, distance: Any, level: int) -> None:
         after = self.builder.gep(address, [distance])
         self.lanes.prefetch(after, self.lanes.count * self.x.itemsize, level)
 
 
 class Copied(View):
-    """A tile that has been copied, its lines being what `outer` walks: no centre, and nothing to ask for."""
+    """A copied tile, whose lines are those that `outer` sums over: centred already, and nothing to prefetch."""
 
     def __init__(self, lanes: Lanes, x: Pointer, n_lines: Any, n_along: Any) -> None:
         self.lanes, self.builder, self.x, self.n_lines, self.n_along = lanes, lanes.builder, x, n_lines, n_along

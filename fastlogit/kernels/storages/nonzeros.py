@@ -11,16 +11,17 @@ from fastlogit.kernels.machine.pointer import I64, Pointer, choose, i64
 from fastlogit.kernels.machine.simd import Lanes
 from fastlogit.kernels.machine.vector import Vector, muladd
 
-# Of so many vectors of classes the sums are in registers at once.
+# The sums of at most this many vectors of classes are in registers at once.
 _VECTORS = 4
-# So many sums are loaded before the first is stored; see `Row.update`.
+# This many sums are loaded before the first is stored; see `SparseRow.update`.
 _AT_ONCE = 8
 
 
-class Row:
-    """The nonzeros of a row inside generated code, and a matrix (K, n_features) whose classes are adjacent.
+class SparseRow:
+    """The nonzeros of a row inside generated code, and a matrix (K, n_features) in which classes are adjacent.
 
-    Arguments are those of an intrinsic: ``data, indices, first, last``, others, and last the matrix, or a vector.
+    The arguments of the intrinsic begin with ``data, indices, first, last``; number ``matrix`` of them, by default the
+    last, is the matrix, or a vector.
     """
 
     def __init__(self, context: Any, builder: Any, signature: Any, args: Any, matrix: int = -1) -> None:
@@ -54,8 +55,8 @@ class Row:
     def update(self, lanes: Lanes, terms: Callable[[Any], list[tuple[Any, Vector, Vector]]], count: int) -> None:
         """``memory[address] += a b`` for every ``(address, a, b)`` of ``terms(p)``, for every nonzero p.
 
-        ``count`` nonzeros are loaded before any of them is stored, which no compiler may do, not knowing that columns
-        differ: up to a tenth less time for one class, a fourth for ten.
+        The elements of ``count`` nonzeros are loaded before any is stored. A compiler may not reorder them so, since it
+        does not know that the columns differ. It takes up to a tenth less time for one class, a quarter for ten.
         """
 
         def step(positions: list[Any]) -> None:
@@ -73,7 +74,7 @@ class Row:
             step([p])
 
     def blocks(self, emit: Callable[[Lanes, Any, int], None]) -> None:
-        """``emit(lanes, k, V)`` for all classes in blocks of V vectors; the last may reach beyond the classes."""
+        """Call ``emit(lanes, k, V)`` for every block of V vectors of classes; the last may exceed the classes."""
         builder = self.builder
         pair, four = (Lanes(self.context, builder, self.matrix.dtype, count=count) for count in (2, 4))
         K, width = self.matrix.shape[0], i64(4 * _VECTORS)
@@ -90,14 +91,14 @@ class Row:
 
 @intrinsic
 def margins_of_row(typingctx: Any, data: Any, indices: Any, first: Any, last: Any, W: Any, Z: Any, r: Any) -> Any:
-    """``Z[k, r] = sum_p data[p] W[k, indices[p]]`` for all k, of which there are several."""
+    """``Z[k, r] = sum_p data[p] W[k, indices[p]]`` for all k; K is at least 2."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        row, out = Row(context, builder, signature, args, 4), Pointer(context, builder, Z, args[5])
+        row, out = SparseRow(context, builder, signature, args, 4), Pointer(context, builder, Z, args[5])
         cells = cgutils.alloca_once(builder, row.matrix.scalar, size=i64(4 * _VECTORS))
 
         def emit(lanes: Lanes, k: Any, V: int) -> None:
-            sets = [lanes.sums(V) for _ in range(2)]  # none waits for its own last addition
+            sets = [lanes.sums(V) for _ in range(2)]  # of even and odd nonzeros: no addition waits for the one before
 
             def add(p: Any, sums: Any) -> None:
                 value = row.value(lanes, p)
@@ -125,10 +126,10 @@ def margins_of_row(typingctx: Any, data: Any, indices: Any, first: Any, last: An
 
 @intrinsic
 def accumulate_row(typingctx: Any, data: Any, indices: Any, first: Any, last: Any, weights: Any, G: Any) -> Any:
-    """``G[k, indices[p]] += weights[k] data[p]`` for all k, of which there are several; all float64."""
+    """``G[k, indices[p]] += weights[k] data[p]`` for all k; K is at least 2, all float64."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        row, weight = Row(context, builder, signature, args), Pointer(context, builder, weights, args[4])
+        row, weight = SparseRow(context, builder, signature, args), Pointer(context, builder, weights, args[4])
 
         def emit(lanes: Lanes, k: Any, V: int) -> None:
             places = [builder.add(k, i64(v * lanes.count)) for v in range(V)]
@@ -151,7 +152,7 @@ def add_row(typingctx: Any, data: Any, indices: Any, first: Any, last: Any, weig
     """``g[indices[p]] += weight data[p]``, in float64; the elements of ``g`` are adjacent."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        row, lanes = Row(context, builder, signature, args), Lanes(context, builder, types.float64, count=1)
+        row, lanes = SparseRow(context, builder, signature, args), Lanes(context, builder, types.float64, count=1)
         factor = lanes.splat(args[4])
         row.update(lanes, lambda p: [(row.matrix.at(row.index(p)), row.value(lanes, p), factor)], _AT_ONCE // 2)
         return context.get_dummy_value()
@@ -160,15 +161,15 @@ def add_row(typingctx: Any, data: Any, indices: Any, first: Any, last: Any, weig
 
 
 def _adder(powers: Callable[[Vector, Vector], list[tuple[Vector, Any]]]) -> Any:
-    """Return a function of a row that adds products ``a b`` to its columns' sums, in float64.
+    """Return an intrinsic that adds products ``a b`` to the sums of a row's columns, in float64.
 
-    ``powers(s, x)`` has a pair (a, b) for each sum, s being the row's weight and x a nonzero less its column's centre.
+    ``powers(s, x)`` returns a pair (a, b) for each sum; s is the row's weight, x a nonzero minus its column's centre.
     """
 
     @intrinsic
     def add(typingctx: Any, data: Any, indices: Any, first: Any, last: Any, weight: Any, center: Any, sums: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            row, lanes = Row(context, builder, signature, args), Lanes(context, builder, types.float64, count=1)
+            row, lanes = SparseRow(context, builder, signature, args), Lanes(context, builder, types.float64, count=1)
             s, centers = lanes.splat(args[4]), Pointer(context, builder, center, args[5])
 
             def terms(p: Any) -> list[tuple[Any, Vector, Vector]]:

@@ -2,14 +2,14 @@
 
 A line is a row of a matrix in C order, a column of one in F order. Along lines there are two products:
 
-- `dot`: ``out[m, line] = sum_a x'[line, a] A[m, a]``, the sums of a few lines times a few classes in registers while
-  the line is walked. It is ``margins`` for rows and ``accumulate`` for columns.
-- `outer`: ``out[m, a] = sum_line x'[line, a] A[m, line]``, the sums of a stretch of a in registers while the lines are
-  walked. It is ``accumulate`` for rows and ``margins`` for columns.
+- `dot`: ``out[m, line] = sum_a x'[line, a] A[m, a]``. The sums of a few lines and a few classes are in registers while
+  a runs along the lines. It is ``margins`` for rows and ``accumulate`` for columns.
+- `outer`: ``out[m, a] = sum_line x'[line, a] A[m, line]``. The sums of a few vectors of a and a few classes are in
+  registers while the loop runs over lines. It is ``accumulate`` for rows and ``margins`` for columns.
 
-``x' = x - center`` in both. Memory would idle while a tile is swept from the cache for the second time, and the
-hardware's prefetchers lose the thread at every turn, so each sweep asks for a half of the next tile: `dot` for its even
-lines, `outer` for its odd ones.
+``x' = x - center`` in both. A pass sweeps each tile twice, the second time from the cache. Memory would then idle, and
+hardware prefetchers lose track where a sweep begins, so each sweep prefetches half of the next tile: `dot` its even
+lines, `outer` its odd ones.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,11 @@ def _powers(value: Vector, count: int) -> list[Vector]:
 
 
 def dot(view: View, A: Pointer, k: Any, K: int, write: Write, powers: int = 1) -> None:
-    """``write(k + m, line, sums of a vector of lines)`` for m < K; lines past the last repeat it."""
+    """Write the code of ``out[k + m, line] = sum_a x'[line, a] A[k + m, a]`` for m < K.
+
+    ``write(k + m, line, sums)`` is called for every vector of lines; lanes past the last line repeat it. With
+    ``powers`` = 2 every class has two sums in succession, of ``x' A`` and of ``x'^2 A``.
+    """
     lanes, builder = view.lanes, view.builder
     L = lanes.count
     last = builder.sub(view.n_lines, i64(1))
@@ -43,7 +47,7 @@ def dot(view: View, A: Pointer, k: Any, K: int, write: Write, powers: int = 1) -
         return [(view.line(line), view.center_of(line)) for line in lines]
 
     def values(lines: Sequence[tuple[Any, Vector | None]], a: Any, mask: Vector | None) -> Iterator[Vector]:
-        """Give a vector of each line at ``a``."""
+        """Yield a vector of each line from ``a`` on, centred."""
         center_along = view.center_along(a, mask)
         addresses = [view.address(base, a) for base, _ in lines]
         view.prefetch_lines(addresses)
@@ -52,7 +56,7 @@ def dot(view: View, A: Pointer, k: Any, K: int, write: Write, powers: int = 1) -
             yield lanes.load(address, view.x.dtype, mask) - (center or center_along)
 
     def short_lines() -> None:
-        """Lines of one vector at most, one class: as many lines at once as a vector has lanes."""
+        """One class, lines of at most one vector: as many lines at once as a vector has lanes."""
         mask = lanes.first(view.n_along)
         weight = lanes.load(A.at(k, i64(0)), None, mask)
         with lanes.loop(i64(0), view.n_lines, L) as block:
@@ -98,19 +102,22 @@ def dot(view: View, A: Pointer, k: Any, K: int, write: Write, powers: int = 1) -
 
 
 def outer(view: View, A: Pointer, k: Any, K: int, write: Write, powers: int = 1) -> None:
-    """``write(k + m, a, a vector of sums over lines)`` for m < K."""
+    """Write the code of ``out[k + m, a] = sum_line x'[line, a] A[k + m, line]`` for m < K; arguments as in `dot`.
+
+    ``write(k + m, a, sums)`` is called for every vector of elements from ``a`` on.
+    """
     lanes, builder = view.lanes, view.builder
     L = lanes.count
 
     def block(V: int, a: Any, rest: Any = None) -> None:
-        """Sum V vectors from ``a`` on, of which ``rest`` elements exist, more than half of them (None: all)."""
+        """Sum V vectors from ``a`` on, of which the first ``rest`` elements exist, more than half (None: all)."""
         steps = [i64(v * L) for v in range(V)]
         places = [builder.add(a, step) for step in steps]
         beyond = range(V) if V == 1 else range(V // 2, V)
         partial = [rest is not None and v in beyond for v in range(V)]
         masks = [lanes.first(builder.sub(rest, step)) if p else None for p, step in zip(partial, steps, strict=True)]
         centers_along = [view.center_along(place, mask) for place, mask in zip(places, masks, strict=True)]
-        # a sum alone would wait for its own last addition: several sets of sums where there are few
+        # each addition to a sum waits for the one before: where sums are few, consecutive lines go to several sets
         sets = [[lanes.sums(V) for _ in range(K * powers)] for _ in range(max(1, 8 // (V * K * powers)))]
         U = max(2, len(sets))
 
@@ -148,7 +155,7 @@ def outer(view: View, A: Pointer, k: Any, K: int, write: Write, powers: int = 1)
     whole = builder.sub(view.n_along, builder.srem(view.n_along, i64(width)))
     with lanes.loop(i64(0), whole, width) as a:
         block(widest, a)
-    # what is left in the next power of two of vectors: a form for each number would double the compile time
+    # the rest, as the next power of two of vectors: code for every number would double the compile time
     rest = builder.sub(view.n_along, whole)
     forms = [V for V in (1, 2, 4) if V <= widest]
     fitting = i64(0)

@@ -17,7 +17,7 @@ from fastlogit.kernels.storages.lines import View
 from fastlogit.kernels.storages.products import dot, outer
 from fastlogit.kernels.storages.storage import Storage
 
-# A tile is swept twice, the second time from the first-level cache, with the next tile on its way to the second.
+# A tile is swept twice, the second time from the L1 cache, while the next tile is prefetched into L2.
 TILE_BYTES = 1 << 14
 
 
@@ -64,7 +64,7 @@ class RowView(View):
 
     contiguous = 1
     may_be_short = True
-    turned_from = copied_from = 20
+    transposed_from = copied_from = 20
     n_lines = property(lambda self: self.n)
     n_along = property(lambda self: self.n_features)
 
@@ -80,7 +80,7 @@ class RowView(View):
         """See `View.center_of`."""
 
     def prefetch_lines(self, addresses: Sequence[Any]) -> None:
-        """See `View.prefetch_lines`: rows follow each other, which the hardware sees."""
+        """See `View.prefetch_lines`: nothing, since the hardware prefetches consecutive rows."""
 
 
 @overload(protocol.tile_rows, jit_options=TILE_OPTIONS)

@@ -1,8 +1,7 @@
-"""Table: columns that lie anywhere, of several types, in several pieces: data frames and Arrow tables as they are.
+"""Table: columns at any addresses, of several types, in several pieces: data frames and Arrow tables without a copy.
 
-A column of the table's own type whose elements are adjacent is read in place. Others, and tiles that reach over the end
-of a piece, are cast a tile at a time. The kernels are those of `columns`, whose lines are then found
-by address.
+A column of the table's own type whose elements are adjacent is read in place. Others, and tiles that span several
+pieces, are cast to that type a tile at a time. The kernels are those of `columns`; lines are found by address.
 """
 
 from collections.abc import Sequence
@@ -27,18 +26,18 @@ from fastlogit.kernels.storages.storage import Storage
 
 @dataclass(frozen=True)
 class Column:
-    """Where a column lies.
+    """Where a column is in memory.
 
     Attributes
     ----------
     kind : str
-        One of `KINDS`, or "bits".
+        One of `fastlogit.kernels.storages.cast.KINDS`, or "bits".
     stride : int
-        Bytes, of bits 1 bit, from element to element.
+        Distance between elements in bytes; 1 for bits.
     pieces : sequence of (int, int)
-        Address, of bits counted in bits, and number of rows of each piece, in order.
+        Address in bytes, for bits in bits, and number of rows of each piece, in order.
     owner : object
-        What keeps the memory.
+        What keeps the memory alive.
     """
 
     kind: str
@@ -48,13 +47,13 @@ class Column:
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> "Column":
-        """Return where an array (n,) of numbers lies."""
+        """Return the column of an array (n,) of numbers."""
         kind = values.dtype.str[1:] if values.dtype.isnative else ">" + values.dtype.str[1:]
         return cls(kind, values.strides[0], [(values.ctypes.data, len(values))], values)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What its elements are read as."""
+        """The type of its elements; bits are read as uint8."""
         if self.kind == "bits":
             return np.dtype(np.uint8)
         kind = np.dtype(self.kind.lstrip(">"))
@@ -62,11 +61,11 @@ class Column:
 
 
 class _Arrays(NamedTuple):
-    """What kernels see.
+    """The fields of a table, as kernels read them.
 
-    ``starts`` (n_pieces + 1,): the first row of each piece, and the number of rows. ``addresses`` (n_pieces,
-    n_features). ``strides`` and ``kinds`` (n_features,). ``like`` (0,): an array of the table's own type. ``caster``:
-    the address of what casts to it.
+    ``starts`` (n_pieces + 1,): the first row of each piece, then the number of rows. ``addresses`` (n_pieces,
+    n_features). ``strides`` and ``kinds`` (n_features,), see `Column` and `cast.KINDS`. ``like`` (0,): an array of the
+    table's own type. ``caster``: address of the function that casts to that type.
     """
 
     starts: NDArray[np.int64]
@@ -82,7 +81,7 @@ class Table(_Arrays, Storage):
 
     @classmethod
     def of(cls, columns: Sequence[Column], dtype: Any) -> "Table":
-        """Return the table of columns of equal length, whose own type is ``dtype``, float32 or float64."""
+        """Return the table of columns of equal length; kernels read it as ``dtype``, float32 or float64."""
         alike: dict[tuple[int, ...], list[int]] = {}  # columns by the lengths of their pieces
         for j, column in enumerate(columns):
             alike.setdefault(tuple(rows for _, rows in column.pieces), []).append(j)
@@ -124,7 +123,7 @@ class Table(_Arrays, Storage):
         return Table.of(list(self.columns[columns]), self.dtype).take(rows).dense(slice(None))
 
     def take(self, rows: NDArray[np.intp]) -> Columns:
-        """Return a copy of some rows, in ascending order, of the table's own type."""
+        """Return a copy of some rows, given in ascending order, in the table's own type."""
         X = np.empty((len(rows), len(self.kinds)), self.dtype, order="F")
         for column, out in zip(self.columns, X.T, strict=True):
             begin = 0
@@ -141,7 +140,7 @@ class Table(_Arrays, Storage):
 
 
 def _values(column: Column, address: int, n: int, rows: NDArray[np.intp]) -> NDArray[Any]:
-    """Return some elements of a piece of ``n`` rows."""
+    """Return the elements at ``rows`` of a piece of ``n`` rows at ``address``."""
     if column.kind == "bits":
         bits = address + rows
         first = address // 8
@@ -161,14 +160,14 @@ def is_table(kind: Any) -> bool:
 
 
 class Lines(NamedTuple):
-    """The lines of a tile: the address of each, and the memory of those that were cast."""
+    """The lines of a tile: the address of each, and the memory that holds those that were cast."""
 
     bases: NDArray[np.int64]
     scratch: NDArray[Any]
 
 
 class _Scattered:
-    """`Lines` inside generated code, in the place of a `Pointer` to a matrix."""
+    """`Lines` inside generated code; stands in for a `Pointer` to a matrix."""
 
     def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
         bases, scratch = kind.types
@@ -194,7 +193,7 @@ class TableView(ColumnView):
         return self.builder.inttoptr(self.x.bases.load(line), I8.as_pointer())
 
     def prefetch_lines(self, addresses: Sequence[Any]) -> None:
-        """See `View.prefetch_lines`: the next column may lie anywhere."""
+        """See `View.prefetch_lines`: nothing, since the next column's address is not known from this one's."""
 
 
 @tile

@@ -1,4 +1,4 @@
-"""From rows (N, K) to a class-major tile (K, rows) and back, a square of one vector by one vector at a time."""
+"""Transposition of rows (N, K) to a class-major tile (K, rows) and back, in squares of a vector by a vector."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastlogit.kernels.storages.storage import PADDING
 
 @compiled
 def empty_tile(K: int, rows: int, dtype: Any) -> Any:
-    """Return a tile (K, rows) with the memory that the last square of classes spills into."""
+    """Return a tile (K, rows), allocated up to whole squares: the last square of classes is written whole."""
     return np.empty((-(-K // PADDING) * PADDING, padded_rows(rows)), dtype)[:K]
 
 
@@ -34,7 +34,7 @@ def take_rows(typingctx: Any, A: Any, start: Any, n: Any, Z: Any) -> Any:
         def square(r: Any, k: Any, mask: Any) -> None:
             each = [lanes.smaller(builder.add(r, i64(i)), last) for i in range(L)]
             addresses = [rows.at(builder.add(args[1], row), k) for row in each]
-            for address in addresses:  # of the next tile: memory idles while this one is computed
+            for address in addresses:  # those of the next tile: memory would idle while this one is computed
                 lanes.prefetch(builder.gep(address, [ahead]), L * rows.itemsize, level=2)
             loaded = [lanes.load(address, A.dtype, mask) for address in addresses]
             for j, column in enumerate(lanes.transposed(loaded)):

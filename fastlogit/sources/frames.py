@@ -1,7 +1,7 @@
-"""pandas and Arrow frames: what their columns are called, and where those lie.
+"""pandas and Arrow frames: the names of their columns, and where these are in memory.
 
-What a frame is, its type says: a pandas frame has its columns as attributes too, so that one called "tocsr" would make
-a sparse matrix of it.
+Frames are recognised by attributes of their type, not of the object: a pandas frame has its columns as attributes too,
+so that a column named "tocsr" would make it look like a sparse matrix.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,30 +16,30 @@ from fastlogit.kernels.storages.storage import computing_dtype
 from fastlogit.kernels.storages.table import Column
 from fastlogit.sources.numbers import as_numbers, named
 
-# Up to so many rows a column is smaller than the object that pandas makes of it: 30 columns take 0.3 ms to look at one
-# after the other, and 0.03 ms to copy.
+# A frame of at most this many rows is copied: for 30 columns 0.03 ms, where pandas takes 0.3 ms to make an object of
+# each column.
 _FEW_ROWS = 16
-# An error names so many columns at most.
+# An error names at most this many columns.
 _NAMED = 5
 
 
 def is_pandas(X: Any) -> bool:
-    """Tell whether X is a pandas frame, or like one."""
+    """Return whether X is a pandas frame, or has its interface."""
     return all(hasattr(type(X), name) for name in ("iloc", "dtypes", "columns"))
 
 
 def is_arrow(X: Any) -> bool:
-    """Tell whether X gives Arrow arrays: a frame of polars, or Arrow's own; a series too."""
+    """Return whether X exports Arrow arrays: a frame or series of polars or of Arrow."""
     return hasattr(type(X), "__arrow_c_stream__") or hasattr(type(X), "__arrow_c_array__")
 
 
 def is_series(X: Any) -> bool:
-    """Tell whether X is one column, or one row, of pandas or polars."""
+    """Return whether X is a series of pandas or polars: one column, or one row."""
     return (hasattr(type(X), "iloc") or is_arrow(X)) and len(getattr(X, "shape", (0, 0))) == 1
 
 
 def names_of(X: Any) -> list[str] | None:
-    """Return the names of a frame's columns; None where X has none."""
+    """Return the names of a frame's columns; None if X has no names."""
     if not is_pandas(X) and not is_arrow(X):
         return None
     columns = next((getattr(X, name) for name in ("column_names", "columns") if hasattr(type(X), name)), None)
@@ -49,7 +49,7 @@ def names_of(X: Any) -> list[str] | None:
 
 
 def check_names(X: Any) -> None:
-    """Raise ValueError where columns of a frame share a name, by which an estimator knows them."""
+    """Raise ValueError if columns of a frame share a name: estimators identify columns by name."""
     names = X.columns if is_pandas(X) else getattr(X, "column_names", ()) if is_arrow(X) else ()
     if getattr(names, "is_unique", False) or len(set(names)) == len(names):
         return
@@ -58,7 +58,7 @@ def check_names(X: Any) -> None:
 
 
 def is_sparse_frame(X: Any) -> bool:
-    """Tell whether all columns of a pandas frame are sparse, and have zeros between their elements."""
+    """Return whether all columns of a pandas frame are sparse with fill value 0."""
     return X.shape[1] > 0 and all(_is_sparse(dtype) and dtype.fill_value == 0 for dtype in X.dtypes)
 
 
@@ -67,7 +67,7 @@ def _is_sparse(dtype: Any) -> bool:
 
 
 def pandas_matrix(X: Any) -> NDArray[Any] | None:
-    """Return a pandas frame's one block as the matrix that it is in memory; None where it has others too."""
+    """Return the matrix in memory of a pandas frame that is a single block, without a copy; None for other frames."""
     if 0 in X.shape:
         return None
     ends = X.iloc[:, 0], X.iloc[:, -1]
@@ -76,17 +76,17 @@ def pandas_matrix(X: Any) -> NDArray[Any] | None:
     first, last = (end.to_numpy() for end in ends)
     if first.base is None or first.base is not last.base:
         return None
-    # a row of one block is a view of it, one of several blocks a copy
+    # a row of a frame of one block is a view of it; of a frame of several blocks it is a copy
     return X.to_numpy() if np.may_share_memory(X.iloc[:1].to_numpy(), first) else None
 
 
 def pandas_columns(X: Any, name: str) -> list[Column]:
-    """Return where the columns of a pandas frame lie.
+    """Return the columns of a pandas frame, by their place in memory.
 
     Raises
     ------
     InputError, ValueError
-        Naming those that are no numbers, or miss a value.
+        If columns are not numbers or a value is missing; the message names them.
     """
     dtypes = list(X.dtypes)
     if len(X) <= _FEW_ROWS and all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in set(dtypes)):
@@ -108,7 +108,7 @@ def pandas_columns(X: Any, name: str) -> list[Column]:
 def _read(
     read: Callable[[Any, str], Column], columns: Iterable[Any], names: Sequence[str] | None, name: str
 ) -> list[Column]:
-    """Return what ``read`` makes of each column; the error names all that are no numbers, not the first only."""
+    """Return ``read(column, name)`` of each column; the error names all columns that are not numbers."""
     found, errors, refused = [], [], []
     for j, column in enumerate(columns):
         try:
@@ -135,7 +135,7 @@ def _pandas_column(series: Any, what: str) -> Column:
         return Column.of(as_numbers(what, np.asarray(series.array)))
     if hasattr(dtype, "pyarrow_dtype"):
         return _arrow_column(series.array.__arrow_array__(), what)
-    kind = getattr(dtype, "numpy_dtype", None)  # of a masked array; others are categories, texts, times
+    kind = getattr(dtype, "numpy_dtype", None)  # masked arrays have it; others are categories, texts, times
     if not isinstance(kind, np.dtype) or kind.kind not in "biuf":
         raise InputError(f"{what} has dtype {dtype}, which is not a real number: encode it as numbers first")
     missing = np.asarray(series.isna())
@@ -156,7 +156,7 @@ def _pyarrow() -> Any:
 
 
 def arrow_columns(X: Any, name: str) -> list[Column]:
-    """Return where the columns of an Arrow table, or of what gives one, lie; errors as in `pandas_columns`."""
+    """Return the columns of an Arrow table, or of what exports one; errors as in `pandas_columns`."""
     pa = _pyarrow()
     try:
         table = pa.table(X)
@@ -166,7 +166,7 @@ def arrow_columns(X: Any, name: str) -> list[Column]:
 
 
 def _arrow_column(column: Any, what: str) -> Column:
-    """Return where an Arrow array, or chunked array, of numbers or booleans lies."""
+    """Return an Arrow array, or chunked array, of numbers or booleans as a column, by its place in memory."""
     pa = _pyarrow()
     kind, chunks = column.type, getattr(column, "chunks", [column])
     bits = pa.types.is_boolean(kind)

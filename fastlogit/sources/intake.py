@@ -1,6 +1,6 @@
-"""From a matrix as people have it to what kernels read: the only place that looks at the types of X.
+"""Conversion of X, of any supported type, to a storage that kernels read: no other module tests the type of X.
 
-Nothing is copied that can be read as it lies; :func:`as_storage` lists what cannot.
+Nothing is copied that can be read in place; :func:`as_storage` lists what is.
 """
 
 from importlib import import_module
@@ -32,34 +32,47 @@ Storage = Rows | Columns | Table | CSR
 
 
 def as_storage(X: Any, name: str = "X") -> tuple[Storage, np.dtype[Any]]:
-    """Return the storage of a matrix and the type that its margins are computed in.
+    """Return the storage of a matrix and the type in which its margins are computed.
 
-    Read as they lie, with any strides, read-only or memory-mapped: NumPy arrays of float16, float32, float64, integers
-    and booleans in either byte order; pandas, polars and Arrow frames of such columns, in any number of pieces (Arrow's
-    own and polars' through pyarrow); CPU tensors of any library that speaks DLPack (PyTorch). Where rows or columns are
-    adjacent, they are read in place and widened in registers; else a tile at a time is cast. SciPy's CSR matrices and
-    arrays are read as they lie where their column indices ascend. Of others a sorted copy is made; those of other forms
-    or with repeated indices are converted with a warning, data in float16 or the other byte order without one.
+    Read in place, with any strides, read-only or memory-mapped:
 
-    Converted whole, at the cost of a second array, are: nested lists, long double (to float64, rounded) and Python
-    objects that are numbers (to float64), in a frame those columns alone; a pandas frame of sparse columns (to CSR) and
-    sparse columns among dense ones (to dense ones), both with a warning; CSR whose column indices do not ascend.
+    - NumPy arrays of float16, float32, float64, integers and booleans, in either byte order;
+    - pandas, polars and Arrow frames of such columns, in any number of pieces (polars and Arrow through pyarrow);
+    - CPU tensors of any library that supports DLPack, such as PyTorch;
+    - SciPy's CSR matrices and arrays whose column indices ascend within each row.
+
+    Where the elements of a row or of a column are adjacent, they are converted in registers; otherwise a tile at a time
+    is cast.
+
+    Converted first, at the cost of a second array:
+
+    - nested lists, long double (rounded) and Python objects that are numbers, to float64; in a frame only such columns;
+    - a pandas frame of sparse columns, to CSR, and sparse columns among dense ones, to dense ones; with a warning;
+    - SciPy's other formats, and CSR with repeated column indices, to CSR; with a warning;
+    - CSR with unsorted column indices, or data in float16 or the other byte order.
 
     Parameters
     ----------
     X : array_like or frame (n_samples, n_features)
         The matrix.
     name : str
-        What error messages call it.
+        Its name in error messages.
+
+    Returns
+    -------
+    storage : Storage
+        The matrix as kernels read it.
+    dtype : dtype
+        float32 if it holds every value of the stored type exactly, else float64.
 
     Raises
     ------
     ModuleNotFoundError
-        If an Arrow frame needs pyarrow.
+        If X is an Arrow frame and pyarrow is not installed.
     InputError
-        If elements are not numbers, or X is a lazy frame or a dict; it is a TypeError and a ValueError.
+        If elements are not numbers, or X is a lazy frame or a dict. It is both a TypeError and a ValueError.
     ValueError
-        If X is complex, is not a matrix, has no rows or no columns, or misses a value.
+        If X is complex, is not a matrix, has no rows or no columns, or has a missing value.
     """
     check_is_data(name, X)
     if is_series(X):
@@ -100,7 +113,7 @@ def _of_array(array: NDArray[Any], name: str) -> tuple[Storage, np.dtype[Any]]:
 
 
 def _of_columns(columns: list[Column], shape: tuple[int, int], name: str) -> tuple[Storage, np.dtype[Any]]:
-    """Return the storage of a frame's columns; ``shape`` is for a frame of none."""
+    """Return the storage of a frame's columns; ``shape`` is used for a frame without columns only."""
     n_samples = sum(rows for _, rows in columns[0].pieces) if columns else shape[0]
     _check_shape((n_samples, len(columns)), name)
     dtype = computing_dtype(np.result_type(*{column.dtype for column in columns}, np.uint8))
@@ -108,7 +121,7 @@ def _of_columns(columns: list[Column], shape: tuple[int, int], name: str) -> tup
 
 
 def _of_sparse(X: Any, name: str) -> tuple[CSR, np.dtype[Any]]:
-    """Return the storage of a SciPy matrix or array: CSR in canonical form as it lies, others converted."""
+    """Return the storage of a SciPy matrix or array: CSR in canonical form in place, others converted."""
     if X.ndim != 2:
         raise ValueError(f"{name} has {X.ndim} dimensions {X.shape}, but (n_samples, n_features) is needed")
     _check_shape(X.shape, name)
@@ -129,12 +142,12 @@ def _of_sparse(X: Any, name: str) -> tuple[CSR, np.dtype[Any]]:
 
 
 def _in_order(X: Any, name: str) -> Any:
-    """Return a copy of a CSR matrix with ascending column indices; a warning only where some repeat.
+    """Return a copy of a CSR matrix with ascending column indices; warn only if some are repeated.
 
-    Indices out of order are what `TfidfVectorizer` gives: nobody can be told to do otherwise.
+    `TfidfVectorizer` returns unsorted indices, and its users cannot change that: they get no warning.
     """
     X = X.copy()
-    X.has_sorted_indices = X.has_canonical_format = False  # people set indices, and what was cached is wrong then
+    X.has_sorted_indices = X.has_canonical_format = False  # cached flags, wrong if the user has changed the indices
     X.sort_indices()
     if csr.ascends(X.indices, X.indptr):
         return X
@@ -154,7 +167,7 @@ def _converted(X: Any, why: str, remedy: str) -> Any:
 
 
 def _fault(X: Any) -> str | None:
-    """Return what is wrong with the arrays of a CSR matrix, which SciPy lets people set at will."""
+    """Return what is wrong with the arrays of a CSR matrix, or None; SciPy does not check arrays that users set."""
     data, indices, indptr, (n_samples, n_features) = X.data, X.indices, X.indptr, X.shape
     if indptr.shape != (n_samples + 1,):
         return f"indptr has {len(indptr)} elements for {n_samples} rows, but one more than rows is needed"

@@ -1,4 +1,4 @@
-"""Arrays of real numbers from whatever holds some, and how messages call their places."""
+"""Conversion of array-likes to arrays of real numbers, and the parts of messages that name rows and columns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from fastlogit.exceptions import InputError
 
 
 def named(column: int, names: Sequence[str] | None) -> str:
-    """Return how messages call a column: its number, and its name where there is one."""
+    """Return the number and, if there is one, the name of a column, for messages."""
     return str(column) if names is None else f"{column} ({names[column]!r})"
 
 
 def not_finite(value: float, row: int, column: int, names: Sequence[str] | None) -> ValueError:
-    """Return the error of an element of X that is NaN or infinite."""
+    """Return the error for an element of X that is NaN or infinite."""
     what = "NaN" if np.isnan(value) else "infinity"
     return ValueError(
         f"Input X contains {what}. It is in row {row}, column {named(column, names)}: drop or impute it, fastlogit "
@@ -24,22 +24,22 @@ def not_finite(value: float, row: int, column: int, names: Sequence[str] | None)
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a value is None, NaN or NaT, or pandas' NA, which compared to itself is neither true nor false."""
+    """Return whether a value is None, NaN, NaT, or pandas' NA (whose comparison with itself is NA)."""
     return value is None or type(value).__name__ == "NAType" or value != value
 
 
 def no_label(name: str, what: str, row: int) -> ValueError:
-    """Return the error of a label that is missing, or infinite."""
+    """Return the error for a label that is missing or infinite."""
     return ValueError(f"Input {name} contains {what}, in row {row}: a label is needed")
 
 
 def first_of(condition: NDArray[np.bool_]) -> int:
-    """Return the first place that is true."""
+    """Return the index of the first true element."""
     return int(np.flatnonzero(condition)[0])
 
 
 def check_is_data(name: str, values: Any) -> None:
-    """Raise InputError where ``values`` are a query that has not run, or a dict: neither is an array."""
+    """Raise InputError if ``values`` are a lazy frame or a dict."""
     if hasattr(type(values), "shape"):
         return
     if hasattr(type(values), "collect_schema"):
@@ -49,19 +49,31 @@ def check_is_data(name: str, values: Any) -> None:
 
 
 def check_not_masked(name: str, values: Any) -> None:
-    """Raise ValueError where elements of a masked array are masked: what lies under the mask would be read."""
+    """Raise ValueError if elements of a masked array are masked: the values under the mask would be read."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         row = int(np.argwhere(np.ma.getmaskarray(values))[0][0])
         raise ValueError(f"{name} has a masked element in row {row}: drop or impute it")
 
 
 def as_numbers(name: str, values: Any) -> NDArray[Any]:
-    """Return ``values`` as an array of real numbers, booleans as bytes.
+    """Return ``values`` as an array of real numbers.
+
+    Parameters
+    ----------
+    name : str
+        Their name in error messages.
+    values : array_like
+        Numbers, booleans, or Python objects that are numbers.
+
+    Returns
+    -------
+    ndarray
+        Without a copy where NumPy can read them in place. Booleans are uint8; objects and long double become float64.
 
     Raises
     ------
     InputError, TypeError, ValueError
-        If they are not numbers, lie where NumPy cannot read them, or are complex or ragged.
+        If they are not numbers, are in memory that NumPy cannot read, or are masked, complex or ragged.
     """
     array = _as_array(name, values)
     kind = array.dtype.kind
@@ -80,11 +92,12 @@ def as_numbers(name: str, values: Any) -> NDArray[Any]:
 
 
 def _as_array(name: str, values: Any) -> NDArray[Any]:
-    """Return ``values`` as an array; of tensors their own memory."""
+    """Return ``values`` as an array; tensors share their memory with it."""
     if isinstance(values, np.ndarray):
         check_not_masked(name, values)
         return values
-    if not hasattr(values, "__dlpack__") or hasattr(type(values), "__arrow_c_array__"):  # Arrow's has no nulls, no bits
+    # not by the DLPack of Arrow, which has no nulls and no bits
+    if not hasattr(values, "__dlpack__") or hasattr(type(values), "__arrow_c_array__"):
         try:
             return np.asarray(values)
         except ValueError as error:

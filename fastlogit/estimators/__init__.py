@@ -1,4 +1,4 @@
-"""scikit-learn's conventions: estimators, and what only they need."""
+"""Estimators with scikit-learn's conventions, and what only they need."""
 
 from fastlogit.estimators.logistic_regression import LogisticRegression
 

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks during a fit, where an estimator has any, and where the installed scikit-learn does."""
+"""scikit-learn's callbacks during a fit, if the installed version has them and the estimator was given any."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -10,21 +10,22 @@ try:
 except ImportError:  # before scikit-learn 1.9
     _theirs = SimpleNamespace(CallbackSupportMixin=type("NoCallbacks", (), {}), with_callbacks=lambda fit: fit)
 
-#: What gives an estimator ``set_callbacks``, and what ends callbacks whose fit failed; nothing before scikit-learn 1.9.
+#: The base class that gives an estimator ``set_callbacks``, and the decorator of ``fit`` that ends callbacks when it
+#: fails; without effect before scikit-learn 1.9.
 CallbackSupportMixin, with_callbacks = _theirs.CallbackSupportMixin, _theirs.with_callbacks
 
 
 class FitTask:
-    """A fit that callbacks are told of.
+    """A fit whose progress is reported to callbacks; without callbacks all methods do nothing.
 
     Parameters
     ----------
     model : estimator
-        With `CallbackSupportMixin`.
+        The estimator, a `CallbackSupportMixin`.
     X, y, sample_weight
-        What ``fit`` was given.
+        The arguments of ``fit``.
     **always
-        Attributes that a model has at every step.
+        Fitted attributes that are the same at every step.
     """
 
     def __init__(self, model: Any, X: Any, y: Any, sample_weight: Any, **always: Any) -> None:
@@ -46,7 +47,7 @@ class FitTask:
         return bool(ended)
 
     def step(self, attributes: Callable[[], dict[str, Any]]) -> bool:
-        """Report a step, as if the fit had ended with these attributes; return whether to stop."""
+        """Report a step, with the attributes of a fit that ends here; return whether a callback stops the fit."""
         if self._context is None:
             return False
         step = self._context.subcontext(task_name="step")
@@ -54,6 +55,6 @@ class FitTask:
         return self._end(step, attributes())
 
     def end(self, attributes: dict[str, Any]) -> None:
-        """Report the end of the fit."""
+        """Report the end of the fit, with its attributes."""
         if self._context is not None:
             self._end(self._context, attributes)

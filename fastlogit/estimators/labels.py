@@ -1,6 +1,6 @@
-"""From labels of any kind to class codes in their smallest type, a block at a time.
+"""Encoding of labels of any kind as class codes of the smallest type, a block at a time.
 
-Nothing of their length but the codes is made.
+The codes are the only array of their length that is allocated.
 """
 
 import warnings
@@ -17,9 +17,9 @@ from fastlogit.kernels.machine.jit import read_only
 from fastlogit.sources.numbers import as_numbers, first_of, is_missing, no_label
 
 _BLOCK = 1 << 20
-# Whole numbers that lie closer together are counted in a table; others are sorted.
+# Integers within a range smaller than this are marked in a table; others are sorted.
 _TABLE = 1 << 20
-# An error shows so many labels at most.
+# An error message shows at most this many labels.
 _SHOWN = 10
 
 
@@ -28,29 +28,38 @@ def _shape(y: Any) -> tuple[int, ...]:
 
 
 def is_soft(y: Any) -> bool:
-    """Tell whether labels are a matrix of more than one column: probabilities."""
+    """Return whether labels are a matrix of more than one column, that is, probabilities."""
     shape = _shape(y)
     return len(shape) == 2 and shape[1] > 1
 
 
 def encoded(y: Any, n_samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the classes, sorted, and each row's code in the smallest unsigned type.
+    """Return the classes and each row's class code.
 
     Parameters
     ----------
     y : array_like (n_samples,) or (n_samples, 1)
-        Booleans, integers, whole floats, texts or categories, as an array, list, or series of pandas, polars or Arrow.
+        Booleans, integers, integer-valued floats, texts or categories, as an array, list, or series of pandas, polars
+        or Arrow.
     n_samples : int
-        The rows of X.
+        Number of rows of X.
+
+    Returns
+    -------
+    classes : ndarray (n_classes,)
+        The labels that occur, sorted.
+    codes : ndarray (n_samples,)
+        The index in ``classes`` of each row's label, in the smallest unsigned type.
 
     Raises
     ------
-    ValueError
-        If the number of labels is not that of rows, a label is missing, labels are continuous, or are of one class.
+    TypeError, ValueError
+        If there are not as many labels as rows, a label is missing, labels are continuous, cannot be sorted, or are all
+        of one class.
 
     Notes
     -----
-    Two reads of y. Booleans, and bytes 0, 1, ... of which none is left out, are their own codes.
+    Two reads of y. Booleans, and uint8 labels 0, 1, ... without a gap, are not copied: they are their own codes.
     """
     labels = _Labels(y)
     if labels.n != n_samples:
@@ -64,7 +73,7 @@ def encoded(y: Any, n_samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 class _Labels:
-    """Labels, a block at a time."""
+    """Labels, read a block at a time."""
 
     def __init__(self, y: Any) -> None:
         self._categories: NDArray[Any] | None = None
@@ -109,7 +118,7 @@ class _Labels:
         return ValueError(f"Input y contains NaN, in row {row}: a category is missing")
 
     def codes(self, classes: NDArray[Any]) -> NDArray[Any]:
-        """Return each row's place among ``classes``."""
+        """Return the index in ``classes`` of each row's label."""
         K, y = len(classes), self._y
         if isinstance(y, np.ndarray) and y.dtype in (np.bool_, np.uint8) and np.array_equal(classes, range(K)):
             return read_only(np.ascontiguousarray(y).view(np.uint8))
@@ -126,12 +135,28 @@ class _Labels:
 def factors_of(
     class_weight: Mapping[Any, float] | str, codes: NDArray[Any], classes: NDArray[Any], sample_weight: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Return the weight of each class, from a dict by label or "balanced".
+    """Return the factor of each class's row weights.
+
+    Parameters
+    ----------
+    class_weight : mapping or "balanced"
+        Factors by label; "balanced" is ``sum of weights / (n_classes * sum of the class's weights)``.
+    codes : ndarray (n_samples,)
+        Class codes. Probabilities (n_samples, n_classes) are left to `targets_of`, which refuses them.
+    classes : ndarray (n_classes,)
+        The labels.
+    sample_weight : ndarray (n_samples,)
+        Row weights, or empty.
+
+    Returns
+    -------
+    ndarray (n_classes,)
+        1 for a label without a key.
 
     Raises
     ------
     ValueError
-        If a key is no label; one that has none is for a fold without that class, and only where all others have keys.
+        If a key is no label. If every label has a key, further keys are allowed: a fold may lack a class.
     """
     if codes.ndim == 2:
         return np.empty(0)  # `targets_of` refuses class weights of probabilities
@@ -159,7 +184,7 @@ def _few(values: list[Any]) -> str:
 
 
 def _above(whole: NDArray[Any], low: int) -> NDArray[Any]:
-    """Return by how much whole numbers are above ``low``, which none is below, where their own type may not hold it."""
+    """Return ``whole - low``, for ``low`` at most the smallest, without overflow of the integers' own type."""
     return np.asarray(whole - whole.dtype.type(low) if whole.dtype.itemsize == 8 else whole.astype(np.int64) - low)
 
 
@@ -175,7 +200,7 @@ def _distinct(block: NDArray[Any], first: int) -> NDArray[Any]:
             seen[_above(block, low)] = True
             return np.asarray(np.flatnonzero(seen).astype(block.dtype) + block.dtype.type(low))
     if kind in "fmM":
-        missing = ~np.isfinite(block)  # no time is one that is not finite
+        missing = ~np.isfinite(block)  # of times, NaT is not finite
         if missing.any():
             row = first_of(missing)
             raise no_label("y", "infinity" if kind == "f" and np.isinf(block[row]) else "NaN", first + row)
@@ -184,7 +209,7 @@ def _distinct(block: NDArray[Any], first: int) -> NDArray[Any]:
     labels = _sorted(block, first)
     if kind in "fOUSV":
         with warnings.catch_warnings():
-            if first:  # what scikit-learn finds odd in few labels, it would find odd in each last block
+            if first:  # it warns about many classes among few labels, which any last block may be
                 warnings.simplefilter("ignore")
             try:
                 check_classification_targets(block)
@@ -205,9 +230,9 @@ def _bytes() -> InputError:
 
 
 def _sorted(labels: NDArray[Any], first: int = 0) -> NDArray[Any]:
-    """Return distinct labels in order; texts by hashing, with nothing of a block's length sorted.
+    """Return the distinct labels, sorted; ``first`` is the number of the first row, for messages.
 
-    ``first`` is the number of the first row, for messages.
+    Texts and objects are hashed first, so that no array of a block's length is sorted.
     """
     if labels.dtype.kind not in "OUT":
         return np.unique(labels)
@@ -233,7 +258,7 @@ def _mixed(error: TypeError) -> ValueError:
 
 
 def _places(block: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
-    """Return where each label of a block stands among the classes."""
+    """Return the index in ``classes`` of each label of a block."""
     if block.dtype.kind in "OUT":
         place = {value: code for code, value in enumerate(classes.tolist())}
         return np.fromiter(map(place.__getitem__, block.tolist()), np.int64, len(block))

@@ -1,4 +1,4 @@
-"""`LogisticRegression`: scikit-learn's conventions on fastlogit's solvers."""
+"""`LogisticRegression`: fastlogit's solvers with scikit-learn's conventions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -30,11 +30,11 @@ from fastlogit.sources.targets import as_labels, as_offset, as_soft, as_weight, 
 
 
 class ConvergenceWarning(exceptions.ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
-    """fastlogit's warning, that scikit-learn's filters know too. Its name is what people see."""
+    """fastlogit's warning, which scikit-learn's filters match too. Messages show the name of this class."""
 
 
 class SeparationWarning(exceptions.SeparationWarning, ConvergenceWarning):
-    """fastlogit's warning, that scikit-learn's filters know too. Its name is what people see."""
+    """fastlogit's warning, which scikit-learn's filters match too. Messages show the name of this class."""
 
 
 _WARNINGS = {
@@ -44,76 +44,83 @@ _WARNINGS = {
 
 
 class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, BaseEstimator):
-    """Logistic regression for two classes, softmax for more, to a certified optimum.
+    """Logistic regression of two classes, softmax regression of more, to a certified optimum.
 
-    Minimises ``sum_i s_i loss_i + (1 / C) (1/2 ||w||^2)``, intercepts unpenalised: scikit-learn's objective divided by
-    C, with the same minimum. The answer does not depend on the columns' scales, nor, in its bits, on the threads.
+    With weights s and margins ``z_i = x_i w + b + offset_i`` it minimises
+
+        ``F = sum_i s_i loss(z_i, y_i) + (1 / C) (1/2 ||w||^2)``
+
+    where the loss is ``ln(1 + e^z) - y z`` for two classes and ``ln(sum_k e^{z_k}) - z_y`` for more. Intercepts are not
+    penalised. F is scikit-learn's objective divided by C, with the same minimum. Columns are centred and scaled inside,
+    which changes the path but not the result. Its bits do not depend on the number of threads.
 
     Parameters
     ----------
     C : float
-        Inverse strength of the penalty; infinity for none.
+        Inverse strength of the penalty; infinity for no penalty.
     fit_intercept : bool
         Whether there are intercepts.
     standardize : bool
-        Penalise the coefficients of standardised columns instead of the data's own. ``coef_`` is in the data's units in
-        either case.
+        Penalise the coefficients of standardised columns instead of those of the data's own columns. ``coef_`` is in
+        the data's units in either case.
     class_weight : dict or "balanced", optional
-        Multiplies the rows' weights, by class; "balanced" is ``sum of weights / (n_classes * sum of the class's)``.
+        Factor of the weights of each class's rows, by label; "balanced" is
+        ``sum of weights / (n_classes * sum of the class's weights)``.
     solver : {"auto", "newton", "lbfgs", "newton-cg"}
         See `fastlogit.solve`.
     tol : float
-        The relative gap ``(F - F*) / F`` to reach, for every solver.
+        The relative gap ``(F - F*) / F`` to reach, where F* is the minimum; the same for every solver.
     max_iter : int
-        Steps at most.
+        Maximum number of steps.
     warm_start : bool
-        Begin at the last fit's coefficients, where the classes and the number of features are the same.
+        Start at the last fit's coefficients, if the classes and the number of features are the same.
     n_threads : int, optional
         Threads of the kernels, for fitting and predicting; by default all, but one for a short fit.
     memory_limit : int, optional
-        Bytes that a fit may hold beside X. It takes the solver and sample that fit, or raises MemoryError.
+        Bytes that a fit may hold besides X. It selects a solver and a sample that fit, or raises MemoryError.
     time_limit : float, optional
-        Seconds, after which the best point so far is taken.
+        Seconds after which the fit ends with the best point so far.
     random_state : int, RandomState or None
-        Seeds the sample that the solver starts on; None draws a seed from NumPy's global state.
+        Seed of the sample of rows that the solver starts on; None draws a seed from NumPy's global state.
     verbose : bool
-        Show a bar with reads of X, objective, gap and remaining time (extra ``cli``). What it shows is always logged to
-        ``logging.getLogger("fastlogit")``.
+        Show a progress bar with reads of X, objective, gap and remaining time (extra ``cli``). The same is always
+        logged to ``logging.getLogger("fastlogit")``.
 
     Attributes
     ----------
     coef_ : ndarray (1 or n_classes, n_features)
-        Coefficients of the data's own units.
+        Coefficients, in units of the data's own columns.
     intercept_ : ndarray (1 or n_classes,)
         Intercepts.
     classes_ : ndarray (n_classes,)
-        The labels, sorted; of probabilities ``0, 1, ...``.
+        The labels, sorted; ``0, 1, ...`` if y has probabilities.
     n_iter_ : ndarray (1,)
-        Steps on the whole of X.
+        Number of steps on the whole of X.
     n_features_in_, feature_names_in_ : int, ndarray
         As in scikit-learn.
     objective_ : float
         F at ``coef_``.
     gap_ : float
-        How far above its minimum it is at most.
+        An upper bound on ``F - F*`` in the units of F; an estimate if ``gap_kind_`` is "estimate".
     gap_kind_ : str
-        Which bound says so ("A", "P", "D"), or "estimate".
+        The bound that gave ``gap_``: "A", from gradient and Hessian at ``coef_``; "P", from those before the last step;
+        "D", from the gradient and the penalty, by duality. Otherwise "estimate".
     converged_ : bool
-        Whether the gap is within ``tol``, by a bound.
+        Whether a bound, not an estimate, is within ``tol``.
     status_ : str
-        How the fit ended, in a sentence.
+        How the fit ended, as a sentence.
     n_passes_ : int
-        Reads of X.
+        Reads of X: how often all its elements were read. Reads of the sample alone are not counted.
     separated_ : bool
-        Whether the classes are separated, wholly or but for rows on the boundary, and no penalty, or one as good as
-        none, holds the coefficients.
+        Whether the classes are completely or quasi-completely separated and the penalty, if any, is too weak to keep
+        the coefficients from growing.
     history_ : dict of ndarray
-        ``n_passes``, ``objective``, ``grad_norm``, ``gap``, ``gap_kind`` and ``seconds`` of each step: what
-        ``pandas.DataFrame`` takes.
+        ``n_passes``, ``objective``, ``grad_norm``, ``gap``, ``gap_kind`` and ``seconds`` of each step;
+        ``pandas.DataFrame(history_)`` is a table.
 
     Notes
     -----
-    X is read where it lies and is not copied: see `fastlogit.sources.intake.as_storage`.
+    X is read in place and not copied; `fastlogit.sources.intake.as_storage` lists the exceptions.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -170,20 +177,20 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         coef_init: ArrayLike | None = None,
         intercept_init: ArrayLike | None = None,
     ) -> Self:
-        """Fit to rows X and labels y.
+        """Fit the model to rows X with labels y.
 
         Parameters
         ----------
         X : array_like or frame (n_samples, n_features)
-            The rows, read where they lie.
+            The rows, read in place.
         y : array_like (n_samples,) or (n_samples, n_classes)
-            Labels of any kind, or the classes' probabilities in each row.
+            Labels of any kind, or each row's probabilities of the classes.
         sample_weight : array_like (n_samples,) or float, optional
-            Not negative: 0 leaves a row out, 2 is a row twice; one number is the weight of every row.
+            Row weights, not negative: 0 leaves a row out, 2 is a row twice. One number is the weight of every row.
         offset : array_like (n_samples,) for two classes, (n_samples, n_classes) for more, optional
             Added to the margins.
         coef_init, intercept_init : array_like, optional
-            Where to begin, of the shapes of ``coef_`` and ``intercept_``.
+            Starting point, of the shapes of ``coef_`` and ``intercept_``.
 
         Returns
         -------
@@ -192,19 +199,20 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         Raises
         ------
         MemoryError, TypeError, ValueError
-            Naming the argument, row and column, what is there, and what is needed. The model then is as it was.
+            If an argument is not as described; the message names it, the row and column, what is there, and what is
+            needed. The model is unchanged.
         fastlogit.Interrupted
-            On Ctrl-C, the best point so far being the model's: a ``KeyboardInterrupt``, so that loops end too.
+            On Ctrl-C. The model has the best point so far. It is a ``KeyboardInterrupt``, so that loops end too.
 
         Warns
         -----
         fastlogit.ConvergenceWarning, fastlogit.SeparationWarning
-            As `fastlogit.solve`; both are scikit-learn's ``ConvergenceWarning`` too.
+            As in `fastlogit.solve`; both are scikit-learn's ``ConvergenceWarning`` too.
         """
         self._validate_params()
         storage = as_storage(X)
         check_names(X)
-        fitted = copy(self)  # `self` changes at once, and only where all went well
+        fitted = copy(self)  # `self` is changed all at once at the end: not at all if the fit fails
         fitted.__dict__.pop("feature_names_in_", None)
         validate_data(fitted, X, y, skip_check_array=True)
         source, classes = self._source(*storage, names_of(X), as_labels("y", y), sample_weight, offset)
@@ -261,7 +269,7 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
     def _source(
         self, storage: Any, dtype: Any, names: Sequence[str] | None, y: Any, sample_weight: Any, offset: Any
     ) -> tuple[MemorySource, NDArray[Any]]:
-        """Return the rows as a source, and the classes."""
+        """Return the source of rows and targets, and the classes."""
         n_samples = storage.shape[0]
         if is_soft(y):
             codes = as_soft(y, n_samples)
@@ -278,7 +286,7 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
     def _start(
         self, classes: NDArray[Any], n_features: int, coef_init: Any, intercept_init: Any
     ) -> NDArray[np.float64] | None:
-        """Return where to begin, of the shape of W; None for the solver's own choice."""
+        """Return the starting point, of the shape of W; None for the solver's own choice."""
         K = n_margins(len(classes))
         shapes = {"coef_init": (K, n_features), "intercept_init": (K,)}
         if coef_init is None and intercept_init is None:
@@ -304,7 +312,7 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         return np.vstack([coef.T, intercept])
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that sparse rows are read too."""
+        """Declare to scikit-learn that sparse rows are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
@@ -314,5 +322,5 @@ _HISTORY = ("n_passes", "objective", "grad_norm", "gap", "gap_kind", "seconds")
 
 
 def _attributes(W: NDArray[np.float64], classes: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Return what a model predicts by."""
+    """Return the attributes that predictions need."""
     return {"coef_": np.ascontiguousarray(W[:-1].T), "intercept_": W[-1].copy(), "classes_": classes}

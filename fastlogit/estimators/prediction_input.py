@@ -1,4 +1,4 @@
-"""Rows that a fitted model is asked about, and what it says of them."""
+"""Predictions of a fitted model, and the checks of the rows that it is given."""
 
 from copy import copy
 from numbers import Integral
@@ -25,12 +25,12 @@ _BLOCK = 1 << 18
 
 
 def dense(coef: Any) -> NDArray[np.float64]:
-    """Return coefficients as an array, also those that `sparsify` keeps otherwise."""
+    """Return coefficients as an array, also those that `Predictions.sparsify` made a sparse matrix."""
     return np.asarray(coef.toarray() if issparse(coef) else coef, np.float64)
 
 
-class AskedRows:
-    """Rows, as the model reads them."""
+class PredictionInput:
+    """Rows to predict, checked against a fitted model, with the model's coefficients."""
 
     def __init__(self, model: Any, X: Any, offset: Any) -> None:
         check_is_fitted(model)
@@ -43,7 +43,7 @@ class AskedRows:
                 f"{model.n_features_in_} features as input"
             )
         self._X, self._n_classes = X, len(model.classes_)
-        # a model may come from a machine of more cores
+        # a model may have been fitted on a machine with more cores
         n = model.n_threads
         self._n_threads: Any = min(int(n), max_threads()) if isinstance(n, Integral) else n
         coef = dense(model.coef_).T
@@ -52,7 +52,7 @@ class AskedRows:
         self._offset = as_offset(offset, self.storage.shape[0], coef.shape[1])
 
     def margins(self, rows: tuple[int, int] | None = None) -> NDArray[Any]:
-        """Return the margins (rows, K)."""
+        """Return the margins (rows, K), of all rows or of a range (first, last)."""
         with threads(self._n_threads):
             Z = decision_function(self.storage, *self._at, self._offset, rows)
         first = 0 if rows is None else rows[0]
@@ -65,11 +65,11 @@ class AskedRows:
         with threads(self._n_threads):
             P = predict_proba(self.storage, loss, *self._at, self._offset)
         for first, last in parts(self.storage, self._n_classes):
-            self._check(~(P[first:last] > 0.0), first)  # what infinity leaves; rare else
+            self._check(~(P[first:last] > 0.0), first)  # 0 or NaN: rare, but the result of NaN or infinity in X
         return P
 
     def _check(self, suspicious: NDArray[np.bool_], first: int) -> None:
-        """Raise where X is not finite in a row of which an element is ``suspicious``."""
+        """Raise ValueError if X is not finite in a row with a ``suspicious`` element; ``first`` is their first row."""
         if not suspicious.any():
             return
         rows = first + np.flatnonzero(suspicious.any(axis=1))
@@ -82,25 +82,39 @@ class AskedRows:
 
 
 class Predictions:
-    """What a fitted model says of rows, by ``coef_``, ``intercept_`` and ``classes_``."""
+    """Methods of a fitted model that use ``coef_``, ``intercept_`` and ``classes_`` only."""
 
     coef_: Any
     intercept_: NDArray[np.float64]
     classes_: NDArray[Any]
 
     def decision_function(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the margins ``X @ coef_.T + intercept_ + offset``: (n_samples,) for two classes, else (n, n_classes).
+        """Return the margins ``X @ coef_.T + intercept_ + offset``.
 
-        Computed in float32 where X is float32 or narrower, else in float64. Raises ValueError where X has NaN or
-        infinity. ``offset`` is added: (n_samples,) for two classes, (n_samples, n_classes) for more.
+        Parameters
+        ----------
+        X : array_like or frame (n_samples, n_features)
+            The rows, read once, in place.
+        offset : array_like (n_samples,) for two classes, (n_samples, n_classes) for more, optional
+            Added to the margins. A model that was fitted with an offset needs that of these rows.
+
+        Returns
+        -------
+        ndarray (n_samples,) for two classes, (n_samples, n_classes) for more
+            float32 if X is float32 or narrower, else float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not a matrix of finite real numbers with the columns of the fit, or ``offset`` does not match.
         """
-        rows = AskedRows(self, X, offset)
+        rows = PredictionInput(self, X, offset)
         Z = rows.margins()
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
     def predict(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the likeliest class of each row (n_samples,); parameters as in `decision_function`."""
-        rows = AskedRows(self, X, offset)
+        """Return the most probable class of each row (n_samples,); parameters as in `decision_function`."""
+        rows = PredictionInput(self, X, offset)
         n = rows.storage.shape[0]
         codes = np.empty(n, np.min_scalar_type(len(self.classes_)))
         for first in range(0, n, _BLOCK):
@@ -110,15 +124,15 @@ class Predictions:
         return np.asarray(self.classes_[codes])
 
     def predict_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the classes' probabilities (n_samples, n_classes); parameters as in `decision_function`."""
-        return AskedRows(self, X, offset).probabilities()
+        """Return the probabilities of ``classes_`` (n_samples, n_classes); parameters as in `decision_function`."""
+        return PredictionInput(self, X, offset).probabilities()
 
     def predict_log_proba(self, X: Any, *, offset: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the logarithms of the probabilities, finite where those themselves would be 0.
+        """Return the logarithms of the probabilities (n_samples, n_classes), finite where these themselves round to 0.
 
         Parameters as in `decision_function`.
         """
-        Z = AskedRows(self, X, offset).margins()
+        Z = PredictionInput(self, X, offset).margins()
         if Z.shape[1] == 1:
             return np.asarray(log_expit(np.concatenate([-Z, Z], axis=1)))
         return np.asarray(log_softmax(Z, axis=1))
@@ -126,9 +140,18 @@ class Predictions:
     def score(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, offset: ArrayLike | None = None
     ) -> float:
-        """Return the share of rows, by weight, whose label is the likeliest class.
+        """Return the accuracy: the weighted share of rows whose label is the most probable class.
 
-        Of probabilities (n_samples, n_classes) the label is the class that they hold likeliest.
+        Parameters
+        ----------
+        X : array_like or frame (n_samples, n_features)
+            The rows.
+        y : array_like (n_samples,) or (n_samples, n_classes)
+            Labels; of probabilities, the class that is the most probable.
+        sample_weight : array_like (n_samples,), optional
+            Row weights.
+        offset : array_like, optional
+            As in `decision_function`.
         """
         predicted, y = self.predict(X, offset=offset), as_labels("y", y)
         if is_soft(y):
@@ -139,21 +162,21 @@ class Predictions:
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def sparsify(self) -> Self:
-        """Keep ``coef_`` as a SciPy CSR matrix from now on, which is smaller where most of it is 0; return self."""
+        """Convert ``coef_`` to a SciPy CSR matrix, which is smaller if most coefficients are 0; return self."""
         check_is_fitted(self)
         self.coef_ = csr_matrix(self.coef_)
         return self
 
     def densify(self) -> Self:
-        """Keep ``coef_`` as an array again; return self."""
+        """Convert ``coef_`` back to an array; return self."""
         check_is_fitted(self)
         self.coef_ = dense(self.coef_)
         return self
 
     def to_sklearn(self) -> Any:
-        """Return a fitted scikit-learn estimator that predicts the same, for whatever reads those (ONNX, PMML, SHAP).
+        """Return a scikit-learn ``LogisticRegression`` that predicts the same, for tools such as ONNX, PMML and SHAP.
 
-        Its parameters are those that both have; an offset is not part of it.
+        It has the parameters that both classes share; it takes no offset.
         """
         import sklearn.linear_model
 
@@ -166,5 +189,5 @@ class Predictions:
         return twin
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Tell whether there are coefficients."""
+        """Return whether there are coefficients."""
         return hasattr(self, "coef_")

@@ -1,4 +1,4 @@
-"""How a fit is shown while it runs: a bar of rich for people, a log for programs."""
+"""The progress of a fit: a progress bar (rich) and a log."""
 
 import logging
 import math
@@ -13,7 +13,7 @@ _log = logging.getLogger("fastlogit")
 
 
 def fraction(row: Row, first: Row, tol: float) -> float:
-    """Return how much of the way from the first gap to ``tol`` is done, by the gaps' logarithms."""
+    """Return the share of the way from the first relative gap to ``tol`` that is done, on a logarithmic scale."""
     start, now = (each.gap / abs(each.value) if each.value else 0.0 for each in (first, row))
     if not 0.0 < tol < start < math.inf:
         return 0.0
@@ -21,7 +21,7 @@ def fraction(row: Row, first: Row, tol: float) -> float:
 
 
 def remaining(seconds: float, done: float) -> str:
-    """Return how long it will take still, by how long it has taken."""
+    """Return the remaining time as text, from the time taken and the share that is done."""
     if not 0.0 < done <= 1.0:
         return "?"
     left = seconds * (1.0 - done) / done
@@ -30,10 +30,9 @@ def remaining(seconds: float, done: float) -> str:
 
 @contextmanager
 def shown(verbose: bool, tol: float) -> Iterator[Callable[[Row], None]]:
-    """Give what is called with each row of the history: it logs, and moves a bar where ``verbose``.
+    """Yield a function to be called with each row of the history: it logs the row and, if ``verbose``, moves a bar.
 
-    The log is that of ``logging.getLogger("fastlogit")``, at the level INFO. Without rich there is no bar, and the log
-    says so.
+    The log is ``logging.getLogger("fastlogit")``, at level INFO. Without rich there is no bar, and a logged warning.
     """
     rows: list[Row] = []
     began = time.perf_counter()

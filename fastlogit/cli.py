@@ -1,4 +1,4 @@
-"""The command line, ``fastlogit demo | warmup``; its libraries (typer, rich, scikit-learn) are the extra ``cli``."""
+"""The command line, ``fastlogit demo`` and ``fastlogit warmup``; it needs the extra ``cli`` (typer, rich)."""
 
 import statistics
 import sys
@@ -29,8 +29,9 @@ except ModuleNotFoundError:
 PICTURE = "fastlogit-demo.png"
 N_FEATURES = 28
 BLOCK = 1 << 16
-# On two cores the share is 0.99 or more when they are idle, 0.63 to 0.69 with one other busy program. Then a pass and
-# the plain read that measures the bandwidth both wait for the same scheduler ticks, and seem equally fast: "100%".
+# Share of the cores' time that training got, above which timings count as undisturbed. On two cores it is 0.99 or more
+# when they are idle, 0.63 to 0.69 with one other busy program. With less, a pass and the plain read that measures the
+# bandwidth both wait for the same scheduler ticks, and seem equally fast: "100%".
 UNDISTURBED = 0.85
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -43,7 +44,7 @@ class Example:
     Attributes
     ----------
     name : str
-        What the output calls it.
+        Its name in the output.
     X : ndarray (n_samples, n_features)
         The rows.
     Y : ndarray (n_samples,)
@@ -64,7 +65,7 @@ class Example:
 
     @property
     def learning_rate(self) -> float:
-        """The step for a gradient that is a sum over rows."""
+        """The factor of a gradient that is a sum over rows."""
         return self.step / len(self.X)
 
     def train(self, functions: Any, epochs: int, callback: Callable[[int, float], None] | None = None) -> Any:
@@ -73,7 +74,7 @@ class Example:
         return train(self.X, self.Y, epochs=epochs, learning_rate=self.learning_rate, callback=callback)
 
     def accuracy(self, forward: Any) -> float:
-        """Return the share of rows whose class is the one that ``forward`` holds likeliest."""
+        """Return the share of rows whose class is the likeliest one according to ``forward``."""
         P = forward(self.X)
         return float(np.mean((P > 0.5 if self.binary else P.argmax(axis=1)) == self.Y))
 
@@ -86,9 +87,9 @@ def _real_data() -> list[Example]:
         sys.exit(NEEDS_EXTRA)
     cancer, is_benign = load_breast_cancer(return_X_y=True)
     digits, digit = load_digits(return_X_y=True)
-    # Gradient descent falls steadily up to a step of 1 / (largest eigenvalue of the Hessian, a row). For standardised
-    # columns that eigenvalue is at most the correlation matrix's times 1/4 (logistic) or 1/2 (softmax): 13.3 for
-    # breast cancer, 7.3 for digits, 1 for the independent columns of the generated data.
+    # The loss falls in every step of gradient descent up to a step of 1 / (largest eigenvalue of the mean Hessian). For
+    # standardised columns that eigenvalue is at most 1/4 (logistic) or 1/2 (softmax) of the correlation matrix's, which
+    # is 13.3 for breast cancer, 7.3 for digits, 1 for the independent columns of the generated data.
     return [
         Example("Breast cancer", cancer, is_benign.astype(bool), 0.3),
         Example("Digits", digits, digit, 0.27),
@@ -96,7 +97,7 @@ def _real_data() -> list[Example]:
 
 
 def _generated(rows: int) -> tuple[Example, float]:
-    """Return rows whose labels a logistic model draws, so that no line separates them, and that model's accuracy."""
+    """Return rows with labels drawn by a logistic model, hence not separable, and that model's accuracy."""
     rng = np.random.default_rng(0)
     coef = rng.standard_normal(N_FEATURES, dtype=np.float32)
     coef *= 2.0 / np.linalg.norm(coef)
@@ -116,7 +117,7 @@ def _generated(rows: int) -> tuple[Example, float]:
 
 @contextmanager
 def _busy(console: Console, what: str) -> Iterator[None]:
-    """Show a spinner on a terminal, and a plain line elsewhere."""
+    """Show that something is being done: a spinner on a terminal, a plain line elsewhere."""
     if console.is_terminal:
         with console.status(what):
             yield
@@ -126,7 +127,7 @@ def _busy(console: Console, what: str) -> Iterator[None]:
 
 
 def _compile(console: Console, examples: list[Example]) -> None:
-    """Train on the first rows of each example, so that kernels for its types are there before the clock runs."""
+    """Train on the first rows of each example, so that kernels for its types are compiled before any timing."""
     start = time.perf_counter()
     with _busy(console, "Compiling kernels, once"):
         for example in examples:
@@ -136,7 +137,7 @@ def _compile(console: Console, examples: list[Example]) -> None:
 
 
 def _train(console: Console, example: Example, epochs: int) -> tuple[Any, NDArray[np.float64]]:
-    """Train with a live bar; return the classifier and when each epoch ended, in seconds."""
+    """Train with a progress bar; return the classifier and the times in seconds of the start and each epoch's end."""
     progress = Progress(
         TextColumn("{task.description:<14}"),
         BarColumn(bar_width=None),
@@ -159,7 +160,7 @@ def _train(console: Console, example: Example, epochs: int) -> tuple[Any, NDArra
 
 
 def _reference_seconds(example: Example) -> float:
-    """Return the median seconds of an epoch of the NumPy reference on the same rows."""
+    """Return the median seconds per epoch of the NumPy reference on the same rows."""
     ends: list[float] = []
     example.train(fl.reference, 4, lambda epoch, loss: ends.append(time.perf_counter()))
     return statistics.median(np.diff(ends))
@@ -176,7 +177,7 @@ def _report(console: Console, example: Example, forward: Any, seconds: float, re
 
 
 def _comparison(example: Example, reference: float, fused: float, bandwidth: float) -> Table:
-    """Return the line that sets the reference and fastlogit side by side."""
+    """Return a table that compares the reference and fastlogit, in seconds per epoch; ``bandwidth`` in bytes/s."""
     (rows, columns), threads = example.X.shape, numba.get_num_threads()
     title = f"One epoch of {rows:,} x {columns}, {threads} thread{'s' if threads > 1 else ''}"
     table = Table(title=title, title_justify="left")
@@ -247,12 +248,12 @@ def demo(
         remark = f" (true model {best:.4f})" if example is generated else ""
         _report(console, example, forward, ends[-1] - ends[0], remark)
 
-    # The generated data came last: its epochs stand beside the bandwidth and the reference of the same rows. The
-    # median, without the moments' read and the first epochs, is what an undisturbed epoch takes.
+    # The generated data came last: its epochs are compared with the bandwidth and the reference on the same rows. The
+    # median, without the moments' read and the first epochs, is the time of an undisturbed epoch.
     fused = statistics.median(np.diff(ends)[3:])
     busy_share = cpu_seconds / ((ends[-1] - ends[0]) * numba.get_num_threads())
     with _busy(console, "Measuring the read bandwidth"):
-        # Memory shared with other machines drifts by a quarter within seconds: one short look is not enough.
+        # Bandwidth shared with other machines drifts by a quarter within seconds: one short measurement is not enough.
         bandwidth = statistics.median(read_bandwidth(generated.X) for _ in range(9))
     with _busy(console, "Timing the NumPy reference"):
         reference = _reference_seconds(generated)
@@ -276,7 +277,7 @@ def demo(
 
 @app.command()
 def warmup() -> None:
-    """Compile the common kernels ahead: float32, float64, rows, columns, sparse rows, two classes and more."""
+    """Compile the common kernels ahead of time: float32, float64, rows, columns, sparse rows, two classes and more."""
     from fastlogit.warmup import CASES, compile_all
 
     console = Console(highlight=False)

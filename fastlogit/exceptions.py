@@ -1,4 +1,4 @@
-"""Warnings and errors that a fit may raise, and how warnings are raised."""
+"""Warnings and errors of fits, and the function that warns."""
 
 import sys
 import warnings
@@ -6,20 +6,20 @@ from typing import Any
 
 
 class ConvergenceWarning(UserWarning):
-    """The gap to the optimum was not shown to be within ``tol``; the message says why and what to do."""
+    """It was not shown that the gap to the optimum is within ``tol``; the message says why and what to do."""
 
 
 class SeparationWarning(ConvergenceWarning):
-    """The classes are separated, wholly or in part, so that without a penalty there is no finite optimum."""
+    """The classes are separated, completely or quasi-completely: without a penalty there is no finite optimum."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a fit: it ends whatever loop the fit stands in, and nothing is lost.
+    """Ctrl-C during a fit. A ``KeyboardInterrupt``: it also ends loops around the fit, and the best point is kept.
 
     Attributes
     ----------
     solution : Solution
-        The best point so far; `LogisticRegression` has taken it too.
+        The best point so far; a `LogisticRegression` has its coefficients too.
     """
 
     def __init__(self, solution: Any) -> None:
@@ -29,20 +29,20 @@ class Interrupted(KeyboardInterrupt):
         self.solution = solution
 
     def __reduce__(self) -> Any:
-        """Pickle what it was made of: a search's worker sends it home."""
+        """Pickle the solution: workers of a parallel search send the exception to the main process."""
         return type(self), (self.solution,)
 
 
 class InputError(TypeError, ValueError):
-    """An argument is not what is needed, by its type or value.
+    """An argument has a wrong type or value.
 
-    A TypeError, as Python has it of a text among numbers, and a ValueError, which is what scikit-learn raises there and
-    its callers catch; scikit-learn's own error of a parameter is both, too.
+    It is a TypeError, as Python raises for text among numbers, and a ValueError, which scikit-learn raises in the same
+    cases and its callers catch. scikit-learn's own error for an invalid parameter is both, too.
     """
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn about the line that called fastlogit, itself or through scikit-learn."""
+    """Warn, with the location of the line that called fastlogit, directly or through scikit-learn."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("fastlogit", "sklearn"):
         frame, level = frame.f_back, level + 1

@@ -1,4 +1,4 @@
-"""The notebook's functions of logits, fused: softmax, cross-entropy and its gradient, as in `fastlogit.reference`."""
+"""Softmax, cross-entropy and its gradient, of given logits: the fused form of those of `fastlogit.reference`."""
 
 from typing import Any
 
@@ -22,22 +22,23 @@ def softmax(x: ArrayLike, axis: int = -1, *, n_threads: int | None = None) -> ND
     Parameters
     ----------
     x : array_like
-        Logits of any shape; float32 gives float32, all else float64.
+        Logits, of any shape.
     axis : int
-        The classes' axis.
+        The axis of the classes.
     n_threads : int, optional
-        Threads of the kernel.
+        Threads of the kernel; by default all.
 
     Returns
     -------
-    ndarray of the shape of x
+    ndarray
+        Of the shape of x; float32 if x is, else float64.
 
     Raises
     ------
     numpy.exceptions.AxisError
-        If there is no such axis.
+        If x has no such axis.
     TypeError
-        If x is not real.
+        If x does not have real numbers.
 
     Notes
     -----
@@ -81,20 +82,27 @@ def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike, *, n_threads: int |
     Parameters
     ----------
     logits : array_like (N, K)
-        Margins; float32 and float64 as they lie, all else converted to float64.
-    labels : array_like (N,)
+        Margins; float32 and float64 are used without conversion, other types are converted to float64.
+    labels : array_like (N,) of int
         Class codes 0 to K - 1.
     n_threads : int, optional
-        Threads of the kernel.
+        Threads of the kernel; by default all.
+
+    Returns
+    -------
+    float
+        The loss in nats per row.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError
+        If logits are not real numbers, or labels not integers.
+    ValueError
         If the shapes do not match or a label is out of range; the message names the row.
 
     Notes
     -----
-    One read of the logits, in parallel; nothing of their size is made.
+    One read of the logits, in parallel. Logits in C order are not copied, and no array of their size is allocated.
     """
     z, codes = _as_matrix(logits, labels)
     totals = np.empty(n_chunks(len(z), 1))
@@ -106,8 +114,9 @@ def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike, *, n_threads: int |
 def grad_of_loss_wrt_logits(logits: ArrayLike, labels: ArrayLike, *, n_threads: int | None = None) -> NDArray[Any]:
     """Return the gradient of `cross_entropy_loss`: ``(softmax(logits) - onehot(labels)) / N``, shape (N, K).
 
-    Parameters and errors as in `cross_entropy_loss`; one read of the logits and one write. The label's own entry is
-    computed as minus the sum of the others, so that it does not cancel when its probability nears 1.
+    Parameters and errors as in `cross_entropy_loss`; float32 if the logits are, else float64. One read of the logits
+    and one write. The entry of a row's own label is computed as minus the sum of the others, so that it keeps its
+    digits where that label's probability is near 1.
     """
     z, codes = _as_matrix(logits, labels)
     out = np.empty(z.shape, z.dtype)

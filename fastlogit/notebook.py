@@ -1,4 +1,8 @@
-"""The notebook's training loops, fused: the same names, numbers and traces as in `fastlogit.reference`."""
+"""Training by gradient descent, one read of X an epoch: the fused form of two functions of `fastlogit.reference`.
+
+Names, arguments and numbers are those of the NumPy notebook that fastlogit began with; ``loss.mean`` of every epoch
+agrees. A *read of X* is one pass over all its elements.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,26 +25,37 @@ Callback = Callable[[int, float], None]
 
 
 class Forward:
-    """A trained classifier: ``forward(vectors)`` gives probabilities.
+    """A trained classifier: ``forward(vectors)`` returns probabilities.
 
     Attributes
     ----------
     history : list of float
-        The mean loss before each epoch's step.
+        The mean loss in nats per row, before each epoch's step.
     """
 
     def __init__(self, loss: Loss, W: NDArray[np.float64], center: NDArray[np.float64], history: list[float]) -> None:
         self._loss, self._W, self._center, self.history = loss, W, center, history
 
     def __call__(self, vectors: ArrayLike, *, n_threads: int | None = None) -> Any:
-        """Return the probability of True (M,), or of each class (M, K), of vectors (M, D); of one vector (D,) alike.
+        """Return the probability of True, or of each of K classes.
 
-        One read of the vectors, in the type that they are stored in. A NaN in a row gives NaN for that row.
+        Parameters
+        ----------
+        vectors : array_like or frame (M, D) or (D,)
+            The rows to classify, or one row; read once, in the type that they are stored in.
+        n_threads : int, optional
+            Threads of the kernels; by default all.
+
+        Returns
+        -------
+        ndarray (M,), or (M, K) for K classes
+            Without the first axis for one row. float32 if the vectors are float32 or narrower, else float64. A row with
+            NaN has NaN.
 
         Raises
         ------
-        ValueError
-            If the vectors do not have the columns that the classifier was trained on.
+        TypeError, ValueError
+            If the vectors are not a matrix of real numbers, or their number of columns is not that of training.
         """
         X: Any = vectors if hasattr(vectors, "shape") else np.asarray(vectors)
         is_one = len(X.shape) == 1
@@ -70,11 +85,11 @@ def _train(
     callback: Callback | None,
     verbose: bool,
 ) -> Forward:
-    """Gradient descent on all rows: one read of X for the moments and one for each epoch."""
+    """Train by gradient descent on all rows: one read of X for the moments and one for each epoch."""
     moments = source.moments()
     mean, deviation = moments.mean, np.sqrt(moments.variance) + epsilon
     center = mean.astype(source.dtype).astype(np.float64)
-    rounding = center - mean  # not 0 for float32: the mean itself is then no float32 number
+    rounding = center - mean  # for float32: the mean itself is rarely a float32 number
     W, b = start, np.zeros(start.shape[1])
 
     def coefficients() -> NDArray[np.float64]:
@@ -97,7 +112,7 @@ def _train(
 
 
 def _source(X: Any, Y: Any, n_classes: int | None, loss_of: Callable[[int], Loss]) -> MemorySource:
-    """Return the rows with their codes, and the loss for as many classes."""
+    """Return the source of the rows with their class codes; ``loss_of`` makes the loss of a number of classes."""
     storage, _ = as_storage(X)
     n_samples = storage.shape[0]
     codes = as_codes(Y, n_samples, n_classes)
@@ -128,49 +143,54 @@ def binary_classifier_from(
     verbose: bool = False,
     n_threads: int | None = None,
 ) -> Forward:
-    """Train the notebook's binary classifier by gradient descent on all rows.
+    """Train a logistic regression of two classes by gradient descent on all rows.
 
-    Columns are standardised inside the pass, ``(x - mean) / (std + epsilon)``, with the population deviation. Each
-    epoch steps along the gradient of the *sum* of losses, ``p - y`` for each row. The recorded loss is the one before
-    the step, ``mean(-y ln(p + epsilon) - (1 - y) ln(1 - p + epsilon))``.
+    The fused form of `fastlogit.reference.binary_classifier_from`. Columns are standardised inside the pass,
+    ``(x - mean) / (std + epsilon)``, with the population's standard deviation. With ``p = sigmoid(x w + b)`` each epoch
+    takes one step against the gradient of the *sum* of losses:
+
+        ``w -= learning_rate * sum_i (p_i - y_i) x_i``,  ``b -= learning_rate * sum_i (p_i - y_i)``
+
+    The recorded loss is the one before the step, ``mean(-y ln(p + epsilon) - (1 - y) ln(1 - p + epsilon))``.
 
     Parameters
     ----------
-    X : array_like (N, D)
-        The rows: float32, float64, integers or booleans, in C or F order; read as they lie, never copied or written.
-        What must be converted whole is listed in `fastlogit.sources.intake.as_storage`.
+    X : array_like or frame (N, D)
+        The rows: float32, float64, integers or booleans, in C or F order; read in place, never copied or written.
+        `fastlogit.sources.intake.as_storage` lists what is converted first.
     Y : array_like (N,) of bool
         The labels; also integers 0 and 1.
     epochs : int
-        Steps; 0 gives the untrained classifier.
+        Number of steps; 0 gives the untrained classifier.
     learning_rate : float
-        Step length for the summed gradient: for N rows about 1 / N is a beginning.
+        Factor of the summed gradient: for N rows begin at about 1 / N.
     epsilon : float
-        Keeps deviations and logarithms from 0.
+        Positive; added to standard deviations and inside logarithms.
     seed : int
-        Coefficients start as ``RandomState(seed).randn(D)``, the intercept at 0. NumPy's global state is left alone.
+        Coefficients start as ``RandomState(seed).randn(D)``, the intercept at 0. NumPy's global state is not used.
     callback : callable, optional
         Called as ``callback(epoch, loss_mean)`` after each step.
     verbose : bool
-        Print the notebook's line ``loss.mean=...`` each epoch.
+        Print ``loss.mean=...`` each epoch.
     n_threads : int, optional
-        Threads of the kernels; the bits of the result do not depend on it.
+        Threads of the kernels, by default all; the bits of the result do not depend on it.
 
     Returns
     -------
     forward : Forward
-        ``forward(vectors)`` (M, D) -> probabilities (M,), with the list of losses as ``forward.history``.
+        ``forward(vectors)`` maps rows (M, D) to probabilities of True (M,); ``forward.history`` lists the losses, in
+        nats per row.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument, what it has, and what is needed.
+        If an argument is not as described; the message names it, what it has, and what is needed.
 
     Notes
     -----
-    ``epochs + 1`` reads of X. Beyond X: at most 64 MiB, and the labels as bytes unless they are booleans or uint8.
-    float32 data are computed in float32, added up in float64. The trace of float64 data equals the reference's to
-    1e-12.
+    ``epochs + 1`` reads of X. Memory besides X: at most 64 MiB, and the labels as bytes unless they are booleans or
+    uint8. float32 data are computed in float32 and added up in float64. For float64 data the history equals the
+    reference's to 1e-12.
     """
     _check(epochs, learning_rate, epsilon)
     source = _source(X, Y, 2, lambda n_classes: NotebookLogistic(float(epsilon)))
@@ -191,11 +211,33 @@ def multiclass_classifier_from(
     verbose: bool = False,
     n_threads: int | None = None,
 ) -> Forward:
-    """Train the same for K classes: softmax, with ``softmax - onehot`` for each row.
+    """Train a softmax regression of K classes by gradient descent on all rows.
 
-    ``Y`` (N,) holds the codes 0 to K - 1, K being the largest plus 1. Coefficients start as
-    ``RandomState(seed).randn(D, K)``, intercepts at 0; the recorded loss is the mean cross-entropy before the step;
-    ``forward(vectors)`` gives probabilities (M, K). Otherwise as `binary_classifier_from`.
+    The fused form of `fastlogit.reference.multiclass_classifier_from`; like `binary_classifier_from`, with
+    ``softmax(x W + b) - onehot(y)`` in the place of ``p - y``. The recorded loss is the mean cross-entropy before the
+    step.
+
+    Parameters
+    ----------
+    X : array_like or frame (N, D)
+        The rows.
+    Y : array_like (N,) of int
+        Class codes 0 to K - 1; K is the largest plus 1.
+    epochs, learning_rate, epsilon, callback, verbose, n_threads
+        As in `binary_classifier_from`; ``epsilon`` is added to standard deviations only.
+    seed : int
+        Coefficients start as ``RandomState(seed).randn(D, K)``, intercepts at 0.
+
+    Returns
+    -------
+    forward : Forward
+        ``forward(vectors)`` maps rows (M, D) to probabilities (M, K); ``forward.history`` lists the losses, in nats per
+        row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `binary_classifier_from`.
     """
     _check(epochs, learning_rate, epsilon)
     source = _source(X, Y, None, Softmax)

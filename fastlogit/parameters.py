@@ -1,4 +1,4 @@
-"""What parameters may be: one table for `fastlogit.solve` and for `LogisticRegression`, and the seed of a sample."""
+"""Valid values of parameters, in one table for `fastlogit.solve` and `LogisticRegression`, and the sample's seed."""
 
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -12,18 +12,18 @@ from fastlogit.solvers import SOLVERS
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers that a parameter may be.
+    """The interval from ``low`` to infinity, of the numbers that a parameter may be.
 
     Attributes
     ----------
     kind : type
         ``numbers.Integral`` or ``numbers.Real``.
     low : int or float
-        Where they begin.
+        The lower end.
     closed : {"left", "right", "both", "neither"}
-        Whether ``low`` and infinity, where they end, are among them: scikit-learn's words.
+        Which ends, ``low`` and infinity, are valid themselves, as in scikit-learn's ``Interval``.
     optional : bool
-        Whether None may stand for no number.
+        Whether None is valid too.
     """
 
     kind: Any
@@ -32,7 +32,7 @@ class Range:
     optional: bool = False
 
     def allows(self, value: Any) -> bool:
-        """Tell whether the parameter may be this."""
+        """Return whether a value is valid."""
         if not isinstance(value, self.kind):
             return value is None and self.optional
         least = value >= self.low if self.closed in ("left", "both") else value > self.low
@@ -58,12 +58,12 @@ _SEEDS = 2**32
 
 
 def check(owner: str, **values: Any) -> None:
-    """Raise InputError where a parameter is not what it may be, in scikit-learn's words.
+    """Raise InputError, with scikit-learn's wording, if a parameter is not valid.
 
     Parameters
     ----------
     owner : str
-        Whose parameters they are.
+        Name of the function or class, for the message.
     **values
         Parameters among `RANGES`, `FLAGS` and "solver".
     """
@@ -83,12 +83,17 @@ def _refused(owner: str, name: str, needed: str, value: Any) -> InputError:
 
 
 def seed_of(random_state: Any) -> int:
-    """Return a number below ``2**32``: an int itself, else one that is drawn, for None from NumPy's global state.
+    """Return a seed below ``2**32``.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+        An int is the seed itself; a RandomState draws it; None draws it from NumPy's global state.
 
     Raises
     ------
     InputError
-        If it is nothing that scikit-learn takes for a ``random_state``.
+        If ``random_state`` is none of these.
     """
     if isinstance(random_state, Integral) and 0 <= int(random_state) < _SEEDS:
         return int(random_state)

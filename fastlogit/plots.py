@@ -5,14 +5,14 @@ from pathlib import Path
 
 
 def loss_curves(histories: Mapping[str, Sequence[float]], path: str | Path) -> Path:
-    """Draw the loss of each epoch, one curve for each history, and save the picture.
+    """Draw the loss of each epoch, one curve per history, and save the picture.
 
     Parameters
     ----------
     histories : mapping of str to sequence of float
-        What the legend calls a curve, and its loss before each epoch's step, in nats a row.
+        For each name in the legend, the mean loss before each epoch's step, in nats per row.
     path : str or Path
-        Where to; its suffix (``.png``, ``.svg``, ``.pdf``) is the format.
+        The file to write; its suffix (``.png``, ``.svg``, ``.pdf``) selects the format.
 
     Returns
     -------
@@ -24,7 +24,7 @@ def loss_curves(histories: Mapping[str, Sequence[float]], path: str | Path) -> P
     ModuleNotFoundError
         If matplotlib is not installed.
     """
-    # Figure, not pyplot: no window system is asked for, and no figure stays alive in a global list.
+    # Figure, not pyplot: it needs no window system, and no global list keeps the figure alive.
     from matplotlib.figure import Figure
 
     path = Path(path)
@@ -32,7 +32,7 @@ def loss_curves(histories: Mapping[str, Sequence[float]], path: str | Path) -> P
     axes = figure.add_subplot()
     for name, history in histories.items():
         axes.plot(range(1, len(history) + 1), history, label=name, linewidth=1.8)
-    # Both logarithmic: the first epochs change most, and the losses of different data differ by orders of magnitude.
+    # Logarithmic axes: the first epochs change most, and losses of different data differ by orders of magnitude.
     axes.set(xscale="log", yscale="log", xlabel="epoch", ylabel="mean loss before the step")
     axes.grid(which="major", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

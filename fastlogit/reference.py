@@ -1,6 +1,6 @@
-"""The specification in plain NumPy, float64, no cleverness: what the compiled code is judged by.
+"""The specification in plain NumPy, float64: what the compiled code is tested against.
 
-The first five functions are those of the notebook that fastlogit began with; `objective` is the exact penalised
+The first five functions are those of the NumPy notebook that fastlogit began with; `objective` is the exact penalised
 objective with its gradient and Hessian.
 """
 
@@ -13,7 +13,7 @@ Forward = Callable[[ArrayLike], NDArray[np.float64]]
 
 
 def softmax(x: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
-    """Return ``e^x / sum e^x`` along an axis, the largest element subtracted first."""
+    """Return ``e^x / sum e^x`` along an axis, the largest element subtracted first; of the shape of x."""
     x = np.asarray(x, dtype=np.float64)
     powers: NDArray[np.float64] = np.exp(x - x.max(axis=axis, keepdims=True))
     powers /= powers.sum(axis=axis, keepdims=True)
@@ -27,8 +27,13 @@ def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike) -> float:
     ----------
     logits : array_like (N, K)
         Margins.
-    labels : array_like (N,)
+    labels : array_like (N,) of int
         Class codes 0 to K - 1.
+
+    Returns
+    -------
+    float
+        The loss in nats per row.
     """
     z = np.asarray(logits, dtype=np.float64)
     labels = np.asarray(labels)
@@ -59,11 +64,14 @@ def binary_classifier_from(
     callback: Callable[[int, float], None] | None = None,
     verbose: bool = False,
 ) -> Forward:
-    """Train the notebook's binary classifier by gradient descent on all rows.
+    """Train a logistic regression of two classes by gradient descent on all rows.
 
-    Columns are standardised, ``(x - mean) / (std + epsilon)``, with the population deviation. Each epoch steps along
-    the gradient of the *sum* of losses, ``p - y`` for each row. The recorded loss is the one before the step,
-    ``mean(-y ln(p + epsilon) - (1 - y) ln(1 - p + epsilon))``.
+    Columns are standardised, ``(x - mean) / (std + epsilon)``, with the population's standard deviation. With
+    ``p = sigmoid(x w + b)`` each epoch takes one step against the gradient of the *sum* of losses:
+
+        ``w -= learning_rate * sum_i (p_i - y_i) x_i``,  ``b -= learning_rate * sum_i (p_i - y_i)``
+
+    The recorded loss is the one before the step, ``mean(-y ln(p + epsilon) - (1 - y) ln(1 - p + epsilon))``.
 
     Parameters
     ----------
@@ -71,17 +79,19 @@ def binary_classifier_from(
         The rows.
     Y : array_like (N,) of bool
         The labels.
-    epochs, learning_rate, epsilon, seed
-        As above; coefficients start as ``RandomState(seed).randn(D)``, the intercept at 0.
+    epochs, learning_rate, epsilon
+        As above.
+    seed : int
+        Coefficients start as ``RandomState(seed).randn(D)``, the intercept at 0.
     callback : callable, optional
-        Called as ``callback(epoch, loss_mean)``.
+        Called as ``callback(epoch, loss_mean)`` after each step.
     verbose : bool
         Print ``loss.mean=...`` each epoch.
 
     Returns
     -------
     forward : callable
-        ``forward(vectors)`` (M, D) -> probabilities (M,), with the list of losses as ``forward.history``.
+        ``forward(vectors)`` maps rows (M, D) to probabilities of True (M,); ``forward.history`` lists the losses.
     """
     X = np.asarray(X, dtype=np.float64)
     labels = np.asarray(Y) * 1.0
@@ -115,11 +125,11 @@ def multiclass_classifier_from(
     callback: Callable[[int, float], None] | None = None,
     verbose: bool = False,
 ) -> Forward:
-    """Train the same for K classes: softmax, with ``softmax - onehot`` for each row.
+    """Train a softmax regression of K classes by gradient descent on all rows.
 
-    ``Y`` (N,) holds the codes 0 to K - 1, K being the largest plus 1. Coefficients start as
-    ``RandomState(seed).randn(D, K)``, intercepts at 0; the recorded loss is the mean cross-entropy before the step;
-    ``forward(vectors)`` gives probabilities (M, K). Otherwise as `binary_classifier_from`.
+    As `binary_classifier_from`, with ``softmax(x W + b) - onehot(y)`` in the place of ``p - y``. ``Y`` (N,) has class
+    codes 0 to K - 1; K is the largest plus 1. Coefficients start as ``RandomState(seed).randn(D, K)``, intercepts at 0.
+    The recorded loss is the mean cross-entropy before the step; ``forward(vectors)`` returns probabilities (M, K).
     """
     X = np.asarray(X, dtype=np.float64)
     labels = np.asarray(Y)
@@ -190,9 +200,11 @@ def objective(
     Returns
     -------
     value : float
+        F(W).
     grad : ndarray (D + 1, K)
+        d F / d W.
     hess : ndarray ((D + 1) K, (D + 1) K)
-        In the C order of W.
+        Second derivatives by the elements of W in C order.
     """
     W, X = np.asarray(W, dtype=np.float64), np.asarray(X, dtype=np.float64)
     N, K = len(X), W.shape[1]

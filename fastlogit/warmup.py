@@ -19,7 +19,7 @@ _ROWS, _COLUMNS = 1024, 3
 
 
 class Case(NamedTuple):
-    """What kernels are compiled for."""
+    """What kernels are compiled for: the type of X, its storage ("C", "F" or "CSR"), and 2 or more classes."""
 
     dtype: str
     order: str
@@ -35,7 +35,7 @@ CASES = [Case(*case) for case in product(("float32", "float64"), _FORMS, (2, 3))
 
 
 def compile_case(case: Case) -> set[tuple[str, str]]:
-    """Run every pass of fits and predictions once; return this process's kernels, each with its arguments' types."""
+    """Run every pass of fits and predictions once; return the name and the argument types of all kernels so far."""
     rng = np.random.default_rng(0)
     X: Any = rng.standard_normal((_ROWS, _COLUMNS)).astype(case.dtype)
     if case.order == "CSR":
@@ -61,8 +61,8 @@ def compile_case(case: Case) -> set[tuple[str, str]]:
     source.gram(zero)
     source.hess_diag(W, zero)
     model = fl.LogisticRegression().fit(X, y)
-    for ask in (model.predict, model.predict_proba):
-        ask(X)
+    for predict in (model.predict, model.predict_proba):
+        predict(X)
     if case.order == "CSR":
         return specialisations()
     if case.n_classes == 2:
@@ -78,7 +78,7 @@ def compile_case(case: Case) -> set[tuple[str, str]]:
 
 
 def compile_all() -> Iterator[tuple[Case, set[tuple[str, str]]]]:
-    """Compile every case, as many at once as there are processors; give each when it is ready."""
+    """Compile every case, as many at once as there are processors; yield each with its kernels when it is ready."""
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(compile_case, case): case for case in CASES}
         for future in as_completed(futures):

@@ -1,11 +1,12 @@
 """
-Data frames as they lie
-=======================
+Data frames
+===========
 
-Frames are read column by column, where the columns lie: nothing of their size is made. Labels may be texts, and some of
-the margin may be known beforehand (an offset).
+A polars, pandas or Arrow frame is read in place, column by column, whatever the columns' number types are. Nothing of
+the frame's size is made. The columns' names stand in ``feature_names_in_`` and in error messages.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
@@ -16,28 +17,35 @@ n = 100_000
 frame = pl.DataFrame(
     {
         "age": rng.normal(50, 12, n).astype(np.float32),
-        "income": rng.lognormal(10, 1, n),
+        "log income": rng.normal(10, 1, n),
         "visits": rng.poisson(3, n),
         "member": rng.random(n) < 0.4,
     }
 )
-known = np.log(rng.uniform(0.5, 2.0, n))  # exposure
-margin = known + 0.05 * (frame["age"].to_numpy() - 50) + 0.8 * frame["member"].to_numpy() - 0.5
-y = np.where(rng.random(n) < 1 / (1 + np.exp(-margin)), "claim", "none")
+print(frame.head(3))
 
-model = LogisticRegression().fit(frame, y, offset=-known)
-print(dict(zip(frame.columns, model.coef_[0].round(3), strict=True)), model.classes_)
+margin = 0.05 * (frame["age"].to_numpy() - 50) - 0.3 * frame["visits"].to_numpy() + 0.8 * frame["member"].to_numpy()
+y = np.where(rng.random(n) < 1 / (1 + np.exp(-margin)), "yes", "no")
+
+model = LogisticRegression().fit(frame, y)
+print(dict(zip(model.feature_names_in_, model.coef_[0].round(3).tolist(), strict=True)), model.classes_)
 
 # %%
-# What is missing is an error that says where.
-frame[17, "age"] = None
+# A missing value is an error that says where it is.
+broken = frame.clone()
+broken[17, "age"] = None
 try:
-    model.predict(frame)
+    model.predict(broken)
 except ValueError as error:
     print(error)
 
 # %%
-# Soft labels: the probability of each class, where experts disagree.
-votes = rng.dirichlet([2.0, 1.0, 1.0], n)
-soft = LogisticRegression().fit(frame.select("income", "visits"), votes)
-print(soft.classes_, soft.intercept_.round(3))
+# The effect of one standard deviation of each column:
+effect = model.coef_[0] * frame.select(pl.all().cast(pl.Float64).std()).to_numpy()[0]
+
+fig, ax = plt.subplots(figsize=(6.4, 3), layout="constrained")
+ax.barh(frame.columns, effect, color="#4292c6")
+ax.axvline(0, color="black", linewidth=0.8)
+ax.invert_yaxis()
+ax.set(xlabel="change of the log-odds for one standard deviation", title="Four columns of four types")
+plt.show()

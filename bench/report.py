@@ -211,6 +211,7 @@ def overview(found, bars, path):
         for axes in (left, right):
             axes.spines[["top", "right", "left"]].set_visible(False)
             axes.tick_params(axis="y", length=0)
+        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
         for suffix in (".svg", ".png"):
             figure.savefig(path.with_suffix(suffix), dpi=200, metadata={"Date": None} if suffix == ".svg" else None)
 

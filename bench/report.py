@@ -161,7 +161,7 @@ def shares():
     """Return {what: share of the bandwidth} of PASSES, from the table in docs/performance.md."""
     lines = [line.split("|") for line in PERFORMANCE.read_text().splitlines() if line.startswith("| pass: ")]
     recorded = {cells[1].strip(): float(cells[4]) for cells in lines}
-    return {shown: recorded[name] for name, shown in PASSES.items()}
+    return {shown: recorded[name] for name, shown in PASSES.items() if name in recorded}
 
 
 def two_digits(seconds):

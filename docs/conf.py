@@ -29,6 +29,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
 autodoc_typehints = "none"  # the docstrings have them, in fewer words
+autodoc_member_order = "bysource"
 default_role = "code"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

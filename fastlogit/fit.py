@@ -1,38 +1,23 @@
 """`solve`: from arrays to a certified optimum."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fastlogit import solvers
 from fastlogit.exceptions import ConvergenceWarning, Interrupted, SeparationWarning, warn
-from fastlogit.kernels.machine import clock
-from fastlogit.kernels.machine.jit import threads
 from fastlogit.objective import Objective
 from fastlogit.parameters import check, seed_of
-from fastlogit.plan import is_short, plan
-from fastlogit.scaling import Scaling
+from fastlogit.penalties import Ridge
+from fastlogit.problem import minimise
 from fastlogit.solvers.solution import Row, Solution, Status
 from fastlogit.sources.numbers import named
-from fastlogit.sources.protocol import Source
-from fastlogit.sources.sums import Moments, n_margins
 from fastlogit.sources.targets import check_classes, memory_source
 
-Progress = Callable[[Row, Callable[[], NDArray[np.float64]]], Any]
 # A warning of separation names so many columns at most, those that count at least this share of the first.
 _NAMED, _LEADING = 5, 0.3
 _SEPARATIONS = (Status.SEPARATED, Status.QUASI_SEPARATED, Status.WEAKLY_PENALIZED)
-# Squares of what is smaller are 0, or nearly.
-_TINY, _EPS = 1e-140, float(np.finfo(np.float64).eps)
-# Of columns larger than the first squares overflow, at least in rows of small weight, which may lie further out; of
-# those larger than the second, or smaller than its inverse, coefficients do in float32.
-_HUGE, _HUGE_32 = 1e130, 1e30
 
 
 def solve(
@@ -129,9 +114,8 @@ def solve(
     check_classes(source.targets)
     solution, objective, interrupt = minimise(
         source,
-        C=C,
+        Ridge(C, standardize),
         fit_intercept=fit_intercept,
-        standardize=standardize,
         solver=solver,
         tol=tol,
         max_iter=max_iter,
@@ -142,133 +126,13 @@ def solve(
     )
     if interrupt is not None:
         raise Interrupted(solution) from interrupt
-    complaint = complaint_of(solution, objective)
-    if complaint is not None:
-        warn(*complaint)
+    warning = warning_for(solution, objective)
+    if warning is not None:
+        warn(*warning)
     return solution
 
 
-def minimise(
-    source: Source,
-    *,
-    C: float,
-    fit_intercept: bool,
-    standardize: bool,
-    solver: str,
-    tol: float,
-    max_iter: int,
-    random_state: int,
-    time_limit: float | None = None,
-    n_threads: int | None = None,
-    memory_limit: int | None = None,
-    start: NDArray[np.float64] | None = None,
-    callback: Progress | None = None,
-) -> tuple[Solution, Objective | None, KeyboardInterrupt | None]:
-    """Minimise over a source as `solve` says; no warnings. Callers check parameters.
-
-    Parameters
-    ----------
-    memory_limit : int, optional
-        Bytes that may be held beside X; see `fastlogit.plan`.
-    start : ndarray of shape W, optional
-        Coefficients of the data's own units to begin at.
-    callback : callable, optional
-        Called with each row of the history and what returns the coefficients there, of the data's own units.
-
-    Returns
-    -------
-    (Solution, Objective or None, KeyboardInterrupt or None)
-        The best point, of the data's own units. No objective where the time limit passed before the first read had
-        ended: the point is then where the fit would have begun, of unknown value. The interrupt, where Ctrl-C ended the
-        fit, is the caller's to raise.
-
-    Raises
-    ------
-    MemoryError, ValueError
-        Naming the argument, what it has, and what is needed.
-    """
-    began = time.perf_counter()
-    how = plan(source, solver, C, memory_limit)
-    if n_threads is None and is_short(source):
-        n_threads = 1
-    shape = source.n_features + 1, n_margins(source.n_classes)
-    W0 = np.zeros(shape) if start is None else _identified(start)
-    objective = None
-    try:
-        with threads(n_threads), _blas.on_one_thread(), clock.limited(time_limit):
-            objective = survey(
-                source, how.sample, random_state, C=C, fit_intercept=fit_intercept, standardize=standardize
-            )
-            scaling = objective.scaling
-
-            def to_data(x: NDArray[np.float64]) -> NDArray[np.float64]:
-                return _identified(scaling.to_data(x.reshape(shape)))
-
-            solution, interrupt = solvers.minimise(
-                objective,
-                how.solvers,
-                scaling.from_data(W0).ravel(),
-                tol=tol,
-                max_iter=max_iter,
-                callback=None if callback is None else lambda row, x: callback(row, lambda: to_data(x())),
-                start=began,
-                is_own_choice=solver != "auto",
-            )
-    except clock.OutOfTime:
-        return _unread(W0, 0 if objective is None else objective.n_passes), objective, None
-    direction = solution.direction
-    found = replace(solution, x=to_data(solution.x), direction=None if direction is None else to_data(direction))
-    return found, objective, interrupt
-
-
-def _unread(W: NDArray[np.float64], n_passes: int) -> Solution:
-    """Return what a fit that was out of time before it had looked at a point ends with."""
-    nan, inf = float("nan"), float("inf")
-    return Solution(W, nan, nan, inf, "estimate", n_iter=0, n_passes=n_passes, status=Status.TIME_LIMIT)
-
-
-class _Blas:
-    """BLAS on one thread: its others would go on spinning beside the kernels that follow.
-
-    A third of the time of 200 classes (`bench/peers.py`, probe): 10.2 -> 6.6 s. Calls that overlap share one limit:
-    each would otherwise restore what the other had set.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._running = threading.Lock(), 0
-        self._controller: Any = None
-        self._limiter: Any = None
-
-    @contextmanager
-    def on_one_thread(self) -> Iterator[None]:
-        """Limit BLAS while the block, or another that began meanwhile, runs."""
-        with self._lock:
-            if self._controller is None:
-                import scipy.linalg  # noqa: F401  (its BLAS is one of those to limit)
-                from threadpoolctl import ThreadpoolController
-
-                self._controller = ThreadpoolController()
-            if self._running == 0:
-                self._limiter = self._controller.limit(limits=1, user_api="blas")
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running -= 1
-                if self._running == 0:
-                    self._limiter.restore_original_limits()
-
-
-_blas = _Blas()
-
-
-def _identified(W: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the coefficients whose classes sum to 0: the same probabilities, and no more penalty."""
-    return W if W.shape[1] == 1 else W - W.mean(axis=1, keepdims=True)
-
-
-def complaint_of(solution: Solution, objective: Objective | None) -> tuple[str, type[ConvergenceWarning]] | None:
+def warning_for(solution: Solution, objective: Objective | None) -> tuple[str, type[ConvergenceWarning]] | None:
     """Return the warning that a solution deserves; None where it converged, or where the caller stopped the fit."""
     if solution.status is Status.INTERRUPTED or (solution.converged and not solution.separated):
         return None
@@ -285,46 +149,3 @@ def complaint_of(solution: Solution, objective: Objective | None) -> tuple[str, 
     names = objective.source.feature_names
     columns = ", ".join(named(int(j), names) for j in leading if size[j] >= _LEADING * size.max())
     return f"{' '.join(why.value for why in whys)} Columns that lead: {columns}.", SeparationWarning
-
-
-def survey(source: Source, sample_rows: int | None, seed: int, **settings: Any) -> Objective:
-    """Return the objective in scaled coordinates, with a sample where one is worth it; one read of X."""
-    if sample_rows is None:
-        moments, sample = source.moments(), None
-    else:
-        moments, sample = source.survey(sample_rows, seed)
-    _check_underflow(source, moments)
-    _check_room(source, np.maximum(np.abs(moments.mean), 1.0), moments.weight)
-    scaling = Scaling.standard(moments, source.dtype, centered=settings["fit_intercept"])
-    _check_room(source, scaling.scale, moments.weight)
-    return Objective(source, scaling, weight=moments.weight, sample=sample, n_passes=1, **settings)
-
-
-def _check_room(source: Source, size: NDArray[np.float64], weight: float) -> None:
-    """Raise where squares of columns' means, or deviations, or in float32 their inverses or sums, would overflow."""
-    is_float32 = source.dtype == np.float32
-    is_bad = (size > _HUGE_32) | ((size > 0.0) & (size < 1.0 / _HUGE_32)) if is_float32 else size > _HUGE
-    if is_bad.any():
-        column = named(int(is_bad.argmax()), source.feature_names)
-        raise ValueError(
-            f"X has values in column {column} of about {size[is_bad][0]:.0e}, which {source.dtype} has no room to "
-            f"compute with: rescale the column{' or use float64' * is_float32}"
-        )
-    if is_float32 and not 1.0 / _HUGE_32 <= weight <= _HUGE_32:
-        raise ValueError(
-            f"sample_weight times class_weight sums to {weight:.0e}, which float32 has no room to compute with: "
-            "rescale the weights, and C against them, or use float64 for X"
-        )
-
-
-def _check_underflow(source: Source, moments: Moments) -> None:
-    """Raise where a column seems constant because its squares are 0 in float64; a read of X where that may be."""
-    tiny = (moments.variance == 0.0) & (moments.mean != 0.0) & (np.abs(moments.mean) < _TINY)
-    if not tiny.any():
-        return
-    scale = np.where(tiny, np.maximum(np.abs(moments.mean), 1e-300), np.inf)
-    if source.widest_row(moments.mean, scale) > _EPS:
-        column = named(int(np.flatnonzero(tiny)[0]), source.feature_names)
-        raise ValueError(
-            f"X has values in column {column} whose squares underflow float64 (below about 1e-154): rescale the column"
-        )

@@ -1,22 +1,22 @@
-"""The penalised objective as a function of one flat vector: what a solver minimises."""
+"""The penalised objective as a function of one flat vector: what a solver minimises.
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+Whatever needs a read of X is a generator of `fastlogit.reads.Read`: ``point = yield from objective.at(x)`` in another
+generator, ``run(objective.at(x))`` elsewhere.
+"""
+
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastlogit.penalties import Array as Array
+from fastlogit.penalties import Penalty, Quadratic, Ridge
+from fastlogit.reads import Read, Reads
 from fastlogit.scaling import Scaling
 from fastlogit.sources.protocol import Source
-from fastlogit.sources.sums import CurvatureSums, PassSums, n_margins
+from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, PassSums, n_margins
 
-Array = NDArray[np.float64]
 _FEW_ROWS, _LARGE = 100.0, 1e30
-# A penalty's second derivative, beside the rows' weight: above it the penalty is taken at its word.
-_WEAK = 1e-9
-# and below this there is none: what is divided by it overflows.
-_NONE = 1e-100
 _EPS, _ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
 
 
@@ -50,20 +50,19 @@ class Point:
 
 @dataclass
 class Objective:
-    """``F(u) = sum_i s_i loss_i + (1 / C) (1/2 ||w||^2)`` over scaled coordinates u.
+    """``F(u) = sum_i s_i loss_i + penalty`` over scaled coordinates u.
 
     The flat vector is the C order of ``U`` (n_features + 1, K), the coefficients of scaled columns with the intercepts
-    in the last row. ``w`` are the coefficients in the data's own units, or with ``standardize`` those of the scaled
-    columns. Intercepts are never penalised; without ``fit_intercept`` they are held at 0.
+    in the last row. Intercepts are never penalised; without ``fit_intercept`` they are held at 0.
 
     Attributes
     ----------
     source : Source
         The rows.
     scaling : Scaling
-        The coordinates: a preconditioner, it does not change the minimum (unless ``standardize``).
-    C : float
-        Inverse strength of the penalty, infinity for none.
+        The coordinates: a preconditioner, it does not change the minimum.
+    penalty : Penalty
+        On the coefficients of the data's own units.
     weight : float
         ``sum_i s_i``: what the Hessian's entries are like in scaled coordinates.
     sample : Source or None
@@ -72,54 +71,48 @@ class Objective:
         Reads of X so far.
     ridge : ndarray (n_features,) or float
         More penalty on each scaled column, which a sample has that knows little of some.
+    smooth : Quadratic
+        The penalty over the flat vector.
     """
 
     source: Source
     scaling: Scaling
-    C: float = 1.0
+    penalty: Penalty = Ridge()
     fit_intercept: bool = True
-    standardize: bool = False
     weight: float = 1.0
     sample: Source | None = None
     n_passes: int = 0
     ridge: Array | float = 0.0
+    smooth: Quadratic = field(init=False)
+    _longest_row: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if not self.C > 0.0:
-            raise ValueError(f"C={self.C}, but a positive number is needed (infinity for no penalty)")
         if not self.fit_intercept and np.any(self.scaling.center):
             raise ValueError("a scaling with a centre needs an intercept: use one that is not centred")
-        strength = np.full(self.source.n_features + 1, 1.0 / self.C if self.C > 1e-308 else np.inf)
-        strength[-1] = 0.0
-        if not self.standardize:
-            with np.errstate(over="ignore", divide="ignore"):
-                strength[:-1] /= self.scaling.scale**2
-        strength[:-1] += self.ridge
-        if not np.isfinite(strength).all():
-            column = int(np.flatnonzero(~np.isfinite(strength))[0])
-            raise ValueError(
-                f"C={self.C} makes a penalty that overflows float64 in units of column {column}, whose deviation is "
-                f"{self.scaling.scale[column]:.1e}: raise C or rescale the column"
-            )
-        self._strength = (strength if strength.max() > _NONE * self.weight else np.zeros_like(strength))[:, None]
+        self.smooth = self.penalty.in_coordinates(self.scaling, self.shape[1]).plus(self.ridge, self.weight)
 
     @property
     def shape(self) -> tuple[int, int]:
         """The shape of W: (n_features + 1, K)."""
         return self.source.n_features + 1, n_margins(self.source.n_classes)
 
-    @cached_property
-    def strength(self) -> Array:
-        """The penalty's second derivative for each element of the flat vector."""
-        return np.repeat(self._strength, self.shape[1], axis=1).ravel()
-
     @property
     def is_weakly_penalized(self) -> bool:
         """Whether there is no penalty, or one that tells next to nothing of scaled columns."""
-        return float(self._strength.max()) <= _WEAK * self.weight
+        return self.smooth.is_weak(self.weight)
 
-    def on_sample(self) -> "Objective | None":
-        """Return the same objective over the sample's rows alone.
+    def _read(self, operation: str, *args: Any) -> Reads[Any]:
+        """Read X: every read is counted here."""
+        sums = yield Read(self.source, operation, args)
+        self.n_passes += 1
+        return sums
+
+    def _to_pass(self, x: Array) -> Array:
+        """Return the coefficients of ``x - center``, as a pass takes them."""
+        return self.scaling.to_pass(x.reshape(self.shape))
+
+    def on_sample(self) -> "Reads[Objective | None]":
+        """Return the same objective over the sample's rows alone; None where there is no sample.
 
         Each column gets a ridge worth one of the rows that tell of it, or less where they are many: a rare level of
         which the sample has one class only would otherwise go to infinity there.
@@ -127,11 +120,11 @@ class Objective:
         if self.sample is None:
             return None
         alone = replace(self, source=self.sample, sample=None, n_passes=0)
-        rows = np.maximum(alone.effective_rows(), 1.0)
+        rows = np.maximum((yield from alone.effective_rows()), 1.0)
         return replace(alone, ridge=0.25 * self.weight / rows * np.minimum(1.0, _FEW_ROWS / rows))
 
     def _grad(self, U: Array, grad: Array) -> Array:
-        grad = self.scaling.grad_from_pass(grad) + self._strength * U
+        grad = self.scaling.grad_from_pass(grad) + self.smooth.grad(U)
         if grad.shape[1] > 1:  # residuals of softmax sum to 0, and nothing else holds intercepts that all move alike
             grad[-1] -= grad[-1].mean()
         if not self.fit_intercept:
@@ -139,32 +132,22 @@ class Objective:
         return grad.ravel()
 
     def _point(self, x: Array, sums: PassSums, **more: Any) -> Point:
-        U = x.reshape(self.shape)
-        self.n_passes += 1
-        value = sums.loss_sum + self._penalty(U)
-        return Point(x, value, self._grad(U, sums.grad), sums.smallest_margin, **more)
+        value = sums.loss_sum + self.smooth.value(x)
+        return Point(x, value, self._grad(x.reshape(self.shape), sums.grad), sums.smallest_margin, **more)
 
-    def _penalty(self, U: Array) -> float:
-        return 0.5 * float(self.strength * U.ravel() @ U.ravel())
-
-    def at(self, x: Array, dtype: Any = np.float64) -> Point:
+    def at(self, x: Array, dtype: Any = np.float64) -> Reads[Point]:
         """Return value and gradient at ``x``, computed in ``dtype``; one read of X."""
-        W = self.scaling.to_pass(x.reshape(self.shape))
-        return self._point(x, self.source.loss_grad(W, self.scaling.center, self._with_room(W, dtype)))
+        W = self._to_pass(x)
+        return self._point(x, (yield from self._read("loss_grad", W, self.scaling.center, self._with_room(W, dtype))))
 
     def _with_room(self, W: Array, dtype: Any) -> Any:
         """Return ``dtype``, or float64 where coefficients, and margins, are too large for float32."""
         return np.float64 if np.abs(W).max() > _LARGE else dtype
 
-    def value_grad(self, x: Array) -> tuple[float, Array]:
-        """Return ``F(x)`` and its gradient, computed in the source's type; one read of X."""
-        point = self.at(x, self.source.dtype)
-        return point.value, point.grad
-
-    def curvature_at(self, x: Array, dtype: Any = np.float64) -> Point:
+    def curvature_at(self, x: Array, dtype: Any = np.float64) -> Reads[Point]:
         """Return value, gradient and Hessian at ``x``, the Hessian's products in ``dtype``; one read of X."""
         scaling = self.scaling
-        sums = self.source.grad_hess(scaling.to_pass(x.reshape(self.shape)), scaling.center, scaling.scale, dtype)
+        sums: CurvatureSums = yield from self._read("grad_hess", self._to_pass(x), scaling.center, scaling.scale, dtype)
         return self._point(x, sums, hess=self._hess(sums), largest_norm=float(np.sqrt(sums.largest_square)))
 
     def _hess(self, sums: CurvatureSums) -> Array:
@@ -179,23 +162,21 @@ class Objective:
             H[-1] = H[:, :, -1] = 0.0
             H[-1, range(K), -1, range(K)] = 1.0  # never moves: its gradient is 0
         hess = H.reshape(size * K, size * K)
-        hess[np.diag_indices_from(hess)] += self.strength
+        hess[np.diag_indices_from(hess)] += self.smooth.curvature
         return hess
 
-    def hess_vec(self, x: Array, v: Array, dtype: Any = None) -> Array:
+    def hess_vec(self, x: Array, v: Array, dtype: Any = None) -> Reads[Array]:
         """Return the Hessian at ``x`` times ``v``, computed in ``dtype`` (by default the source's); one read of X."""
-        U, V = x.reshape(self.shape), v.reshape(self.shape)
         size = np.ldexp(1.0, np.frexp(np.abs(v).max())[1])  # a power of two: float32 has room for v / size
-        W, V_ = self.scaling.to_pass(U), self.scaling.to_pass(V / size)
-        product = self.source.hess_vec(W, V_, self.scaling.center, self._with_room(W, dtype))
-        self.n_passes += 1
-        return self._grad(V, size * product)
+        W, V = self._to_pass(x), self._to_pass(v / size)
+        dtype = self._with_room(W, dtype or self.source.dtype)
+        product = yield from self._read("hess_vec", W, V, self.scaling.center, dtype)
+        return self._grad(v.reshape(self.shape), size * product)
 
-    def hess_diag(self, x: Array) -> Array:
+    def hess_diag(self, x: Array) -> Reads[Array]:
         """Return the Hessian's diagonal at ``x``; one read of X."""
-        diagonal = self.source.hess_diag(self.scaling.to_pass(x.reshape(self.shape)), self.scaling.center)
-        self.n_passes += 1
-        diagonal = self.scaling.to_pass(self.scaling.to_pass(diagonal)) + self._strength
+        read = self._read("hess_diag", self._to_pass(x), self.scaling.center, self.source.dtype)
+        diagonal = self.scaling.to_pass(self.scaling.to_pass((yield from read))) + self.smooth.by_column[:, None]
         if not self.fit_intercept:
             diagonal[-1] = 1.0  # never moves: its gradient is 0
         return np.asarray(diagonal.ravel())
@@ -207,62 +188,61 @@ class Objective:
         No read of X.
         """
         curvature = 1.0 / self.source.n_classes * (1.0 - 1.0 / self.source.n_classes)
-        return np.asarray(curvature * self.weight + self.strength)
+        return np.asarray(curvature * self.weight + self.smooth.curvature)
 
-    def values_along(self, x: Array, v: Array, steps: Array) -> Array:
+    def values_along(self, x: Array, v: Array, steps: Array) -> Reads[Array]:
         """Return ``F(x + t v)`` for each t of ``steps``, computed in float64; one read of X."""
-        U, V = x.reshape(self.shape), v.reshape(self.shape)
-        scaling = self.scaling
-        losses = self.source.losses_along(scaling.to_pass(U), scaling.to_pass(V), scaling.center, steps, np.float64)
-        self.n_passes += 1
-        return np.asarray(losses + [self._penalty(U + t * V) for t in steps])
+        arguments = self._to_pass(x), self._to_pass(v), self.scaling.center, steps, np.dtype(np.float64)
+        losses = yield from self._read("losses_along", *arguments)
+        return np.asarray(losses + [self.smooth.value(x + t * v) for t in steps])
 
-    def largest_norm(self, T: Array) -> float:
+    def largest_norm(self, T: Array) -> Reads[float]:
         """Return the largest ``||x~_i' T||`` over rows of positive weight, for T (n_features + 1, m); one read of X."""
-        self.n_passes += 1
-        return float(self.source.largest_square(self.scaling.to_pass(T), self.scaling.center) ** 0.5)
+        read = self._read("largest_square", self.scaling.to_pass(T), self.scaling.center)
+        largest: Largest = yield from read
+        return float(largest.value**0.5)
 
-    def widest_row(self) -> float:
+    def widest_row(self) -> Reads[float]:
         """Return the largest ``||x~_i||``, or a little more; one read of X."""
-        self.n_passes += 1
-        return float((1.0 + self.source.widest_row(self.scaling.center, self.scaling.scale)) ** 0.5)
+        largest: Largest = yield from self._read("widest_row", self.scaling.center, self.scaling.scale)
+        return float((1.0 + largest.value) ** 0.5)
 
-    def class_curvature(self, x: Array, dtype: Any = None) -> Array:
+    def class_curvature(self, x: Array, dtype: Any = None) -> Reads[Array]:
         """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``x``, p of ``dtype``; one read of X."""
-        self.n_passes += 1
-        W = self.scaling.to_pass(x.reshape(self.shape))
-        return self.source.class_curvature(W, self.scaling.center, self._with_room(W, dtype))
+        W = self._to_pass(x)
+        dtype = self._with_room(W, dtype or self.source.dtype)
+        products: ClassProducts = yield from self._read("class_curvature", W, self.scaling.center, dtype)
+        return products.curvature
 
     @property
     def lost_digits(self) -> Array:
-        """How many times more than of centred rows rounding is, for each column: ``1 + (mean / deviation)^2``.
+        """Factor by which each column's rounding error exceeds that of centred rows: ``1 + (mean / deviation)^2``.
 
         1 where rows are centred element by element.
         """
         left = self.source.uncentred(self.scaling.center)
         return np.ones(self.source.n_features) if left is None else 1.0 + (left / self.scaling.scale) ** 2
 
-    def rounding(self, point: Point) -> Array:
+    def rounding(self, point: Point) -> Reads[Array]:
         """How far off the elements of a float64 gradient may be: four standard deviations of its sums, and more.
 
         In scaled coordinates the absolute values of each sum's terms add up to the weight at most, and to
         ``sqrt(2 F weight)``, because the residuals' squares add up to ``2 F`` at most (Pinsker's inequality). Where all
         rows are on their class's side, residuals are as small as losses: the terms then add up to F times the longest
         row, and err by as much as margins do, relative to themselves. Of rows that are centred by algebra they add up
-        to more where a mean is large beside its deviation. A read of X the first time that classes are separated.
+        to more where a mean is large compared with its deviation. A read of X the first time that classes are
+        separated.
         """
         lost = self.lost_digits
         size = np.append(np.sqrt(lost) + np.sqrt(lost - 1.0), 1.0)
         terms = min(self.weight, (2.0 * abs(point.value) * self.weight) ** 0.5)
         if point.smallest_margin > 0.0:
+            if self._longest_row is None:
+                self._longest_row = yield from self.widest_row()
             terms = min(terms, point.value * self._longest_row * (1.0 + point.smallest_margin))
         return np.asarray(_ROUNDINGS * _EPS * terms * np.repeat(size, self.shape[1]))
 
-    @cached_property
-    def _longest_row(self) -> float:
-        return self.widest_row()
-
-    def hess_below(self, x: Array, dtype: Any) -> Array | None:
+    def hess_below(self, x: Array, dtype: Any) -> Reads[Array | None]:
         """Return a matrix below the Hessian at ``x``, from the sample's rows alone; None where there is no sample.
 
         Each row's part of the Hessian is positive semidefinite, so that the sum over some rows is below that over all.
@@ -271,18 +251,18 @@ class Objective:
         if self.sample is None:
             return None
         alone = replace(self, source=self.sample, sample=None, n_passes=0)
-        hess = alone.curvature_at(x, dtype).hess
+        hess = (yield from alone.curvature_at(x, dtype)).hess
         assert hess is not None
-        penalty = np.diag(self.strength)
+        penalty = np.diag(self.smooth.curvature)
         return np.asarray((hess - penalty) / self.sample.largest_share + penalty)
 
-    def mean_curvature(self, x: Array) -> tuple[Array, Array]:
+    def mean_curvature(self, x: Array) -> Reads[tuple[Array, Array]]:
         """Return ``G = sum_i s_i x~_i x~_i'`` of the scaled columns, and the mean of ``diag(p) - p p'`` at ``x``.
 
         Shapes (n_features + 1, n_features + 1) and (K, K); products of X in the source's type. Two reads of X.
         """
-        gram, S = self.source.gram(self.scaling.center), self.class_curvature(x) / self.weight
-        self.n_passes += 1
+        gram = yield from self._read("gram", self.scaling.center, self.source.dtype)
+        S = (yield from self.class_curvature(x)) / self.weight
         scale = np.append(self.scaling.scale, 1.0)
         gram = gram / np.outer(scale, scale)
         if not self.fit_intercept:
@@ -290,11 +270,10 @@ class Objective:
             gram[-1, -1] = 1.0
         return gram, S
 
-    def effective_rows(self) -> Array:
+    def effective_rows(self) -> Reads[Array]:
         """Return how many rows tell of each column: ``(sum a)^2 / sum a^2`` with ``a = s (x - center)^2``.
 
         One read of X.
         """
-        sums = self.source.information(self.scaling.center)
-        self.n_passes += 1
+        sums = yield from self._read("information", self.scaling.center)
         return np.asarray(sums[0] ** 2 / np.where(sums[1] > 0.0, sums[1], 1.0))

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from fastlogit.kernels.machine.jit import n_chunks
 from fastlogit.kernels.storages.storage import padded
 from fastlogit.solvers.preconditioner import LARGEST_GRAM
@@ -35,21 +33,21 @@ def has_span(n_samples: int, n_features: int, n_margins: int) -> bool:
     return n_samples < n_features and n_samples * n_margins <= LARGEST_HESSIAN
 
 
-def chosen(n_samples: int, n_features: int, n_margins: int, C: float) -> list[str]:
+def chosen(n_samples: int, n_features: int, n_margins: int, is_penalized: bool) -> list[str]:
     """Return the solvers that "auto" takes, one after the other until the gap is bounded.
 
     `bench/crossovers.py` measures where another would be quicker. Without a penalty "newton" alone ends with a bound.
     """
     n_parameters = (n_features + 1) * n_margins
     in_span = has_span(n_samples, n_features, n_margins)
-    largest = LARGEST_HESSIAN if C < np.inf else LARGEST_GRAM  # without a penalty no other bounds the gap
+    largest = LARGEST_HESSIAN if is_penalized else LARGEST_GRAM  # without a penalty no other bounds the gap
     last = "newton" if n_parameters <= largest else "newton-cg"
     if in_span:
         return ["span", last] if n_samples * n_margins <= CHEAP_SPAN else ["lbfgs", "span", last]
     if n_parameters > LARGEST_HESSIAN:
         return ["lbfgs", last]
     cheap = n_parameters <= CHEAP_HESSIAN or n_samples * n_parameters**2 <= CHEAP_PRODUCTS
-    if C == np.inf:
+    if not is_penalized:
         return ["newton"]
     return ["newton", "newton-cg"] if cheap else ["lbfgs", "newton"]
 
@@ -110,7 +108,7 @@ class Plan:
         return cls(solvers, sample, held)
 
 
-def plan(source: Source, solver: str, C: float, memory_limit: int | None) -> Plan:
+def plan(source: Source, solver: str, is_penalized: bool, memory_limit: int | None) -> Plan:
     """Return the first plan that holds no more than ``memory_limit`` bytes: another solver, then no sample.
 
     Raises
@@ -118,7 +116,7 @@ def plan(source: Source, solver: str, C: float, memory_limit: int | None) -> Pla
     MemoryError
         If none does; the message has the figures of the smallest.
     """
-    plans = list(_plans(source, solver, C))
+    plans = list(_plans(source, solver, is_penalized))
     if memory_limit is None:
         return plans[0]
     for each in plans:
@@ -133,10 +131,10 @@ def plan(source: Source, solver: str, C: float, memory_limit: int | None) -> Pla
     )
 
 
-def _plans(source: Source, solver: str, C: float) -> Iterator[Plan]:
+def _plans(source: Source, solver: str, is_penalized: bool) -> Iterator[Plan]:
     shape = source.n_samples, source.n_features, n_margins(source.n_classes)
     if solver == "auto":
-        choices = [chosen(*shape, C), ["lbfgs"]]
+        choices = [chosen(*shape, is_penalized), ["lbfgs"]]
     elif solver == "newton":  # in the span of the rows it is the same method, in the coordinates where it is quick
         choices = [["span", "newton"]] if has_span(*shape) else [["newton"]]
     else:  # where it shows no bound, another does, as a rule in a read or two

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from fastlogit.cholesky import pivoted
 from fastlogit.objective import Array, Objective
+from fastlogit.penalties import Ridge
 from fastlogit.scaling import Scaling
 
 _SINGULAR = 4.0 * float(np.finfo(np.float64).eps)
@@ -41,15 +42,14 @@ class Span:
     @classmethod
     def of(cls, whole: Objective) -> "Span":
         """Return the span of an objective's rows; one read of X."""
-        strength = whole.strength.reshape(whole.shape)[:-1, 0]
-        is_free = not strength.all()
-        metric = np.ones_like(strength) if is_free else strength
+        is_free = not whole.smooth.is_coercive
+        metric = np.ones(whole.source.n_features) if is_free else whole.smooth.by_column[:-1]
         products = whole.source.row_products(whole.scaling.center, (metric**0.5 * whole.scaling.scale) ** -2.0)
         whole.n_passes += 1
         L, pivots = pivoted(products, _SINGULAR * len(products) * float(np.diag(products).max()))
         inner = Objective(
             *(whole.source.with_rows(L), Scaling.none(L.shape[1])),
-            C=np.inf if is_free else 1.0,
+            Ridge(np.inf if is_free else 1.0),
             fit_intercept=whole.fit_intercept,
             weight=whole.weight,
             n_passes=whole.n_passes,

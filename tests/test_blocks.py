@@ -7,16 +7,16 @@ from cases import STORAGES
 from toys import Deltas, Pair, cut, streamed
 
 import fastlogit as fl
-from fastlogit.fit import minimise
 from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.kernels.storages.rows import Rows
+from fastlogit.penalties import Ridge
+from fastlogit.problem import minimise
 from fastlogit.sources.block import Block
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.targets import memory_source
 
-SETTINGS = dict(C=1.0, fit_intercept=True, standardize=False, tol=1e-8, max_iter=100, random_state=0)
 PART = 6400
 
 
@@ -35,7 +35,7 @@ def problem(K, is_weighted, N=32_000, D=6):
 
 
 def fit(source, solver="auto"):
-    solution, _, _ = minimise(source, solver=solver, **SETTINGS)
+    solution, _, _ = minimise(source, Ridge(), solver=solver, max_iter=100)
     return solution
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from fastlogit.cholesky import cholesky, pivoted
 from fastlogit.kernels.machine import clock
-from fastlogit.solvers.certificates import Factor
+from fastlogit.solvers.factor import DenseFactor
 
 
 def semidefinite(n, rank, seed=0):
@@ -35,7 +35,7 @@ def test_pseudoinverse_of_a_singular_matrix(n, rank):
     B, places = pivoted(A, 1e-10)
     assert B.shape == (n, rank) and np.all(np.triu(B[places], 1) == 0.0)
     np.testing.assert_allclose(B @ B.T, A, atol=1e-9)
-    factor = Factor.of(A)
+    factor = DenseFactor.of(A)
     S = np.diag(factor.scale)
     g = A @ np.ones(n)
     want = S @ np.linalg.pinv(S @ A @ S, rcond=1e-9, hermitian=True) @ (S @ g)

@@ -251,11 +251,12 @@ def test_ctrl_c_in_the_second_solver_keeps_the_first_ones_point(monkeypatch):
     X, y = wide(1000, 20)
 
     def interrupted(objective, x0, record):
+        yield from ()
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fastlogit.solvers.in_turn._FIRST_STEPS", 2)
     monkeypatch.setattr("fastlogit.plan.chosen", lambda *shape: ["lbfgs", "newton"])
-    monkeypatch.setitem(fl.solvers.in_turn._ALL, "newton", interrupted)
+    monkeypatch.setitem(fl.solvers.in_turn._ALL, "newton", fl.solvers.in_turn.Entry(interrupted, frozenset()))
     with pytest.raises(fl.Interrupted) as stop:
         fl.solve(X, y, tol=1e-13)
     solution = stop.value.solution

@@ -6,6 +6,8 @@ from cases import coefficients, make
 
 from fastlogit import reference
 from fastlogit.objective import Objective
+from fastlogit.penalties import Ridge
+from fastlogit.reads import run
 from fastlogit.scaling import Scaling
 
 
@@ -15,11 +17,12 @@ from fastlogit.scaling import Scaling
 def test_value_and_gradient(loss, C, standardize):
     case = make(loss=loss, extras="class weights, offset", shape="narrow")
     scaling = Scaling.standard(case.source.moments(), case.source.dtype)
-    objective = Objective(case.source, scaling, C, standardize=standardize)
+    objective = Objective(case.source, scaling, Ridge(C, standardize))
     U, _ = coefficients(case)
     W = scaling.to_data(U)
     np.testing.assert_allclose(scaling.from_data(W), U, rtol=1e-13)
-    value, grad = objective.value_grad(U.ravel())
+    point = run(objective.at(U.ravel(), case.source.dtype))
+    value, grad = point.value, point.grad
     assert objective.n_passes == 1
     X = (case.X - scaling.center) / scaling.scale if standardize else case.X
     want, want_grad, _ = reference.objective(
@@ -42,7 +45,8 @@ def test_without_intercept_nothing_is_centred():
     objective = Objective(case.source, scaling, fit_intercept=False)
     U, _ = coefficients(case)
     U[-1] = 0.0
-    value, grad = objective.value_grad(U.ravel())
+    point = run(objective.at(U.ravel(), case.source.dtype))
+    value, grad = point.value, point.grad
     assert value == pytest.approx(reference.objective(scaling.to_data(U), case.X, case.y)[0], rel=1e-12)
     assert grad[-1] == 0.0
 
@@ -51,7 +55,7 @@ def test_without_intercept_nothing_is_centred():
 def test_strength_must_be_positive(C):
     case = make(shape="narrow")
     with pytest.raises(ValueError, match=f"C={C}"):
-        Objective(case.source, Scaling.none(5), C)
+        Objective(case.source, Scaling.none(5), Ridge(C))
 
 
 def test_constant_columns_have_scale_one():

@@ -8,11 +8,15 @@ import pytest
 from optimum import LONG, optimum, value_grad_hess
 
 import fastlogit as fl
-from fastlogit.fit import complaint_of, survey
+from fastlogit.fit import warning_for
 from fastlogit.kernels.machine.jit import max_threads
+from fastlogit.penalties import Ridge
 from fastlogit.plan import sample_size
+from fastlogit.problem import Problem
+from fastlogit.reads import run
 from fastlogit.solvers import SOLVERS, certificates, duality
 from fastlogit.solvers import solution as solutions
+from fastlogit.solvers.factor import DenseFactor
 from fastlogit.sources.targets import memory_source
 
 
@@ -93,13 +97,13 @@ def check_duality(seeds):
         C = settings.pop("C")
         source = memory_source(X, y, **settings)
         for fit_intercept in (True, False):
-            objective = survey(source, None, 0, C=C, fit_intercept=fit_intercept, standardize=False)
+            objective = Problem.prepare(source, fit_intercept=fit_intercept).objective(Ridge(C))
             x = np.random.default_rng(seed).standard_normal(objective.shape)
             x[-1] = 0.1 * x[-1] if fit_intercept else 0.0
             x = (x - x.mean(axis=1, keepdims=True) if x.shape[1] > 1 else x).ravel() / 10
-            point = objective.at(x)
+            point = run(objective.at(x))
             lowest = float(best) if fit_intercept else fl.solve(X, y, C=C, fit_intercept=False, **settings).value
-            assert point.value - lowest <= duality.gap(objective, point) * (1 + 1e-9), seed
+            assert point.value - lowest <= run(duality.gap(objective, point)) * (1 + 1e-9), seed
     assert kinds.count("D") > 0.9 * len(kinds)
 
 
@@ -126,7 +130,7 @@ def test_bound_at_a_point_is_tight_with_the_exact_radius():
             W, X.astype(LONG), np.eye(2)[y], weight.astype(LONG), offset.astype(LONG), LONG(1.0)
         )
         S = np.append(scale, 1.0)  # in standardised units float64 can factorise
-        factor = certificates.Factor.of((hess / np.outer(S, S)).astype(float))
+        factor = DenseFactor.of((hess / np.outer(S, S)).astype(float))
         g = (grad.ravel() / S).astype(float)
         decrement = float(g @ factor.solve(g)) ** 0.5
         tilde = np.column_stack([X, np.ones(len(X))])[weight > 0] / S
@@ -403,14 +407,14 @@ def test_a_sample_bounds_the_hessian_from_below():
     X, y = large(N=20_000)
     weight = np.random.default_rng(2).integers(0, 4, len(X)) / 2.0
     source = memory_source(X, y, weight)
-    objective = survey(source, sample_size(source), 0, C=3.0, fit_intercept=True, standardize=False)
+    objective = Problem.prepare(source, sample_size(source)).objective(Ridge(3.0))
     x = np.random.default_rng(1).standard_normal(9) / 3
-    below, hess = objective.hess_below(x, np.float64), objective.curvature_at(x).hess
+    below, hess = run(objective.hess_below(x, np.float64)), run(objective.curvature_at(x)).hess
     assert np.linalg.eigvalsh(hess - below)[0] >= -1e-12 * np.trace(hess)
     assert np.trace(below) > 0.02 * np.trace(hess)
     tilde = np.column_stack([(X - objective.scaling.center) / objective.scaling.scale, np.ones(len(X))])
-    assert objective.widest_row() == pytest.approx(np.linalg.norm(tilde, axis=1).max(), rel=1e-4)
-    assert objective.widest_row() >= np.linalg.norm(tilde, axis=1).max()
+    assert run(objective.widest_row()) == pytest.approx(np.linalg.norm(tilde, axis=1).max(), rel=1e-4)
+    assert run(objective.widest_row()) >= np.linalg.norm(tilde, axis=1).max()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -459,4 +463,4 @@ def test_penalties_and_columns_whose_product_overflows():
 
 def test_a_gap_is_no_share_of_0():
     ended = solutions.Solution(np.zeros(2), 0.0, 0.0, 1e-9, "estimate", 200, 280, solutions.Status.MAX_ITER)
-    assert complaint_of(ended, None)[0].endswith("Its gap is unknown.")
+    assert warning_for(ended, None)[0].endswith("Its gap is unknown.")

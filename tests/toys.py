@@ -148,10 +148,8 @@ class Streamed(Source):
     def __init__(self, make: Callable[[], Iterator[Block]]) -> None:
         self._make = make
         blocks = list(make())
-        self.n_samples = sum(block.n_samples for block in blocks)
-        self.n_features, self.loss = blocks[0].n_features, blocks[0].loss
-        self.n_classes, self.dtype = self.loss.n_classes, blocks[0].storage.computing_dtype
-        self.row_bytes = blocks[0].storage.row_bytes
+        n_samples, rows = sum(block.n_samples for block in blocks), blocks[0].storage
+        super().__init__(n_samples, rows.take(np.arange(0)), blocks[0].loss, rows.row_bytes)
 
     def blocks(self) -> Iterator[Block]:
         return self._make()

@@ -16,9 +16,11 @@ from fastlogit.estimators.callbacks import CallbackSupportMixin, FitTask, with_c
 from fastlogit.estimators.labels import encoded, factors_of, is_soft
 from fastlogit.estimators.prediction_input import Predictions, dense
 from fastlogit.estimators.progress import shown
-from fastlogit.fit import complaint_of, minimise
+from fastlogit.fit import warning_for
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.parameters import FLAGS, NAMES, RANGES, seed_of
+from fastlogit.penalties import Ridge
+from fastlogit.problem import minimise
 from fastlogit.solvers.solution import Row
 from fastlogit.sources.block import Block
 from fastlogit.sources.frames import check_names, names_of
@@ -225,9 +227,8 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
 
             solution, objective, interrupt = minimise(
                 source,
-                C=self.C,
+                Ridge(self.C, self.standardize),
                 fit_intercept=self.fit_intercept,
-                standardize=self.standardize,
                 solver=self.solver,
                 tol=self.tol,
                 max_iter=self.max_iter,
@@ -261,9 +262,9 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
             self.__dict__.pop("feature_names_in_", None)
         if interrupt is not None:
             raise exceptions.Interrupted(solution) from interrupt
-        complaint = complaint_of(solution, objective)
-        if complaint is not None:
-            exceptions.warn(complaint[0], _WARNINGS[complaint[1]])
+        warning = warning_for(solution, objective)
+        if warning is not None:
+            exceptions.warn(warning[0], _WARNINGS[warning[1]])
         return self
 
     def _source(

@@ -17,7 +17,8 @@ steps make good for that.
 import numpy as np
 
 from fastlogit.objective import Array, Objective, Point
-from fastlogit.solvers.certificates import Factor
+from fastlogit.reads import Reads
+from fastlogit.solvers.factor import DenseFactor
 from fastlogit.solvers.solution import Record, Solution, Status
 
 # Of the gap to reach, what is left to the intercepts and to rounding.
@@ -29,48 +30,39 @@ _PATIENCE, _LAST_PATIENCE = 10, 40
 _FLAT = 1e-13
 
 
-def _squared(objective: Objective, g: Array) -> float:
-    """Return ``sum_j g_j^2 / P_j`` over coefficients, infinity where one has no penalty."""
-    K = objective.shape[1]
-    strength = objective.strength[:-K]
-    if not strength.min() > 0.0:
-        return _ENDLESS
-    with np.errstate(over="ignore"):  # of weak penalties the bound is infinite then, and says nothing
-        return float(g[:-K] @ (g[:-K] / strength))
-
-
 def expected_gap(objective: Objective, point: Point) -> float:
     """Return what bound D will be where intercepts are nearly optimal; no read of X."""
-    return 0.5 * _squared(objective, point.grad)
+    return 0.5 * objective.smooth.dual_square(point.grad)
 
 
-def gap(objective: Objective, point: Point, hess: Array | None = None) -> float:
+def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[float]:
     """Return bound D for a gradient in float64, or infinity.
 
     Two reads of X where there are intercepts, none where ``hess``, the Hessian there in float64, is given.
     """
-    K, g, rounding = objective.shape[1], point.grad, objective.rounding(point)
-    error = _squared(objective, rounding) ** 0.5
+    K, g, squared = objective.shape[1], point.grad, objective.smooth.dual_square
+    rounding = yield from objective.rounding(point)
+    error = squared(rounding) ** 0.5
     if not np.isfinite(error):
         return _ENDLESS
     if not objective.fit_intercept:
-        return float(0.5 * (_squared(objective, g) ** 0.5 + error) ** 2)
-    h = objective.class_curvature(point.x, np.float64) if hess is None else hess[-K:, -K:].copy()
+        return float(0.5 * (squared(g) ** 0.5 + error) ** 2)
+    h = (yield from objective.class_curvature(point.x, np.float64)) if hess is None else hess[-K:, -K:].copy()
     if not h.diagonal().min() > 0.0:
         return _ENDLESS
     if K > 1:  # all intercepts alike change nothing, and have no gradient: a curvature of their own
         h += np.sqrt(np.outer(h.diagonal(), h.diagonal())) / K
-    factor = Factor.of(h)
+    factor = DenseFactor.of(h)
     u = factor.solve(g[-K:])
-    if factor.basis is not None or np.ptp(np.append(u, 0.0)) > 1.0:
+    if factor.is_singular or np.ptp(np.append(u, 0.0)) > 1.0:
         return _ENDLESS
     shift = np.zeros_like(g)
     shift[-K:] = u
-    left = g - (objective.hess_vec(point.x, shift, np.float64) if hess is None else hess @ shift)
+    left = g - ((yield from objective.hess_vec(point.x, shift, np.float64)) if hess is None else hess @ shift)
     # what rounding leaves of the intercepts' part, and may have taken from it
     rest = factor.norm_bound(left[-K:]) + factor.norm_bound(rounding[-K:])
     intercepts = max(float(g[-K:] @ u), 0.0) ** 0.5 + rest
-    return float(0.5 * (_squared(objective, left) ** 0.5 + error) ** 2 + intercepts**2)
+    return float(0.5 * (squared(left) ** 0.5 + error) ** 2 + intercepts**2)
 
 
 class Ending:
@@ -81,7 +73,7 @@ class Ending:
         self._lowest, self._value, self._idle = _ENDLESS, _ENDLESS, 0
         self._tried, self._bound = _ENDLESS, _ENDLESS
 
-    def is_bounded(self, point: Point, estimate: float, hess: Array | None = None) -> bool:
+    def is_bounded(self, point: Point, estimate: float, hess: Array | None = None) -> Reads[bool]:
         """Tell whether bound D is within tol; it is tried where it promises to be, anew at half of what failed.
 
         The estimate of the gap tells what intercepts may add, which at most double it. Reads as `gap`.
@@ -98,17 +90,17 @@ class Ending:
         promised = max(expected, 2.0 * estimate) / _SHARE
         if expected > 0.5 * self._tried or not self._record.is_small(promised, point.value):
             return False
-        self._tried, self._bound = expected, gap(self._objective, point, hess)
+        self._tried, self._bound = expected, (yield from gap(self._objective, point, hess))
         return self._record.is_small(self._bound, point.value)
 
-    def gives_up(self, point: Point, estimate: float) -> bool:
+    def gives_up(self, point: Point, estimate: float) -> Reads[bool]:
         """Tell whether nothing is gained any more, or only an estimate is within tol and no bound is coming nearer."""
         patience = _LAST_PATIENCE if self._record.is_patient else _PATIENCE
         if self._idle > patience and self._value - point.value <= _FLAT * abs(point.value):
             return True
         if not self._record.is_small(estimate, point.value):
             return False
-        floor = 0.5 * _squared(self._objective, self._objective.rounding(point))
+        floor = 0.5 * self._objective.smooth.dual_square((yield from self._objective.rounding(point)))
         return self._idle > patience or not self._record.is_small(floor / _SHARE, point.value)
 
     def solution(self, point: Point, estimate: float, stop: Status | None) -> Solution:
@@ -128,10 +120,12 @@ class Within:
     def __init__(self, tol: float) -> None:
         self._tol = tol
 
-    def is_bounded(self, point: Point, estimate: float) -> bool:
+    def is_bounded(self, point: Point, estimate: float) -> Reads[bool]:
         """No bound is looked for."""
+        yield from ()
         return False
 
-    def gives_up(self, point: Point, estimate: float) -> bool:
+    def gives_up(self, point: Point, estimate: float) -> Reads[bool]:
         """Tell whether the estimate is small."""
+        yield from ()
         return estimate <= self._tol * abs(point.value)

@@ -1,20 +1,35 @@
-"""Solvers one after the other, on one record, until one bounds the gap."""
+"""Solvers one after the other, on one record, until one bounds the gap; and the driver of one fit or of many."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.kernels.machine.clock import OutOfTime
 from fastlogit.objective import Objective
+from fastlogit.reads import Reads, run
 from fastlogit.solvers.lbfgs import lbfgs
 from fastlogit.solvers.newton import newton
 from fastlogit.solvers.newton_cg import newton_cg
 from fastlogit.solvers.solution import Callback, Record, Solution, Solver, Status
 from fastlogit.solvers.span import span
 
-SOLVERS: dict[str, Solver] = {"newton": newton, "lbfgs": lbfgs, "newton-cg": newton_cg}
-_ALL = SOLVERS | {"span": span}
+
+@dataclass(frozen=True)
+class Entry:
+    """A solver, and what it needs of a penalty: see `fastlogit.penalties.Quadratic.offers`."""
+
+    solver: Solver
+    needs: frozenset[str]
+
+
+SOLVERS: dict[str, Entry] = {
+    "newton": Entry(newton, frozenset({"gradient", "curvature"})),
+    "lbfgs": Entry(lbfgs, frozenset({"gradient", "curvature"})),
+    "newton-cg": Entry(newton_cg, frozenset({"gradient", "curvature"})),
+}
+_ALL = SOLVERS | {"span": Entry(span, frozenset({"gradient", "curvature", "duality"}))}
 
 # Where Newton's method comes after it, a solver has so many steps; where another does, all but so many.
 _FIRST_STEPS = 50
@@ -33,6 +48,8 @@ def minimise(
     is_own_choice: bool = False,
 ) -> tuple[Solution, KeyboardInterrupt | None]:
     """Call solvers in turn, each from the best point so far, until one bounds the gap or the fit is stopped.
+
+    Here alone Ctrl-C and the time limit are heard.
 
     Parameters
     ----------
@@ -63,19 +80,9 @@ def minimise(
     KeyboardInterrupt, OutOfTime
         Where there is no point yet.
     """
-    record, x = Record(objective, tol, max_iter, callback, start), x0
+    record = Record(objective, tol, max_iter, callback, start)
     try:
-        for i, name in enumerate(names):
-            is_last, after_newton = i + 1 == len(names), "newton" in names[:i]
-            record.is_patient = is_own_choice or (is_last and not after_newton)
-            record.max_iter = max_iter
-            if not (is_own_choice or is_last or name == "newton"):  # newton stalls before it is out of steps
-                most = max_iter - _FIRST_STEPS if names[i + 1] == "newton-cg" else 0
-                record.max_iter = min(max_iter, max(record.n_iter + _FIRST_STEPS, most))
-            solution = _ALL[name](objective, x, record)
-            if solution.status not in _GAVE_UP or record.n_iter >= max_iter:
-                break
-            x = record.lowest.x
+        return run(in_turn(objective, names, x0, record, max_iter, is_own_choice)), None
     except KeyboardInterrupt as interrupt:
         if record.is_empty:
             raise
@@ -84,4 +91,39 @@ def minimise(
         if record.is_empty:
             raise
         return record.solution(Status.TIME_LIMIT), None
-    return solution, None
+
+
+def in_turn(
+    objective: Objective,
+    names: Sequence[str],
+    x: NDArray[np.float64],
+    record: Record,
+    max_iter: int,
+    is_own_choice: bool = False,
+) -> Reads[Solution]:
+    """Call solvers in turn as `minimise` says, on one record: a generator of reads, for a driver of one or many.
+
+    Raises
+    ------
+    ValueError
+        If a solver needs what the penalty does not offer.
+    """
+    for i, name in enumerate(names):
+        entry = _ALL[name]
+        missing = sorted(entry.needs - objective.smooth.offers)
+        if missing:
+            kind = type(objective.penalty).__name__
+            raise ValueError(
+                f"solver {name!r} needs the penalty's {' and '.join(missing)}, which {kind} does not offer"
+            )
+        is_last, after_newton = i + 1 == len(names), "newton" in names[:i]
+        record.is_patient = is_own_choice or (is_last and not after_newton)
+        record.max_iter = max_iter
+        if not (is_own_choice or is_last or name == "newton"):  # newton stalls before it is out of steps
+            most = max_iter - _FIRST_STEPS if names[i + 1] == "newton-cg" else 0
+            record.max_iter = min(max_iter, max(record.n_iter + _FIRST_STEPS, most))
+        solution = yield from entry.solver(objective, x, record)
+        if solution.status not in _GAVE_UP or record.n_iter >= max_iter:
+            break
+        x = record.lowest.x
+    return solution

@@ -6,13 +6,15 @@ Computation 35 (1980) 773, with the preconditioner in the place of its multiple 
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fastlogit.objective import Array, Objective, Point
+from fastlogit.reads import Reads
 from fastlogit.solvers.duality import Ending, Within
-from fastlogit.solvers.line_search import is_lower, shorter
+from fastlogit.solvers.line_search import lower_point
 from fastlogit.solvers.preconditioner import preconditioner
 from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
 
@@ -52,7 +54,7 @@ class Pairs:
 
 def descend(
     objective: Objective, point: Point, pairs: Pairs, record: Record, ending: Ending | Within, dtype: Any = np.float64
-) -> tuple[Point, float, Status | None]:
+) -> Reads[tuple[Point, float, Status | None]]:
     """Descend from ``point`` until the ending says so, or nothing is gained.
 
     Parameters
@@ -80,27 +82,31 @@ def descend(
         step = -pairs.solve(point.grad)
         slope = float(point.grad @ step)
         estimate = -0.5 * slope
-        if ending.gives_up(point, estimate):
+        if (yield from ending.gives_up(point, estimate)):
             estimate = max(estimate, 0.5 * float(point.grad @ pairs.precondition(point.grad)))
         stop = record.add(point, estimate, "estimate")
-        if ending.is_bounded(point, estimate) or ending.gives_up(point, estimate):
+        if (yield from ending.is_bounded(point, estimate)) or (yield from ending.gives_up(point, estimate)):
             return point, estimate, None
         if stop is not None:
             return point, estimate, stop
         if np.array_equal(point.x + step, point.x):  # nor will it ever move again
             return point, estimate, Status.STALLED
-        following = objective.at(point.x + step, dtype)
-        if not is_lower(following, point, slope, dtype):
-            pairs.add(step, following.grad - point.grad)
-            shortened = shorter(objective, point, step)
-            if shortened is None:
-                return point, estimate, Status.STALLED
-            following = objective.at(point.x + shortened, dtype)
+        evaluate = partial(objective.at, dtype=dtype)
+        search = lower_point(objective, point, step, slope, evaluate, dtype=dtype, learn=pairs.add)
+        following, _ = yield from search
+        if following is None:
+            return point, estimate, Status.STALLED
         pairs.add(following.x - point.x, following.grad - point.grad)
         point = following
 
 
-def lbfgs(objective: Objective, x0: Array, record: Record) -> Solution:
+def on_sample(smaller: Objective, x: Array, pairs: Pairs, record: Record, dtype: Any) -> Reads[Array]:
+    """Return the minimum over the sample, to a tenth of what its own noise leaves of the whole."""
+    point, within = (yield from smaller.at(x, dtype)), Within(SAMPLE_TOL)
+    return (yield from descend(smaller, point, pairs, record.on_sample(smaller), within, dtype))[0].x
+
+
+def lbfgs(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     """Minimise by L-BFGS on a Kronecker product of curvatures or on the diagonal, for many parameters.
 
     Called as `fastlogit.solvers.solution.Solver` says. The gap is bound D of `fastlogit.solvers.duality` where the
@@ -110,17 +116,19 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Solution:
     -----
     Each read takes the gradient alone. Memory: 42 vectors of n, and what the preconditioner holds.
     """
-    smaller, x, dtype = objective.on_sample(), x0, objective.source.dtype
-    pairs = Pairs(preconditioner(smaller or objective, x))
+    dtype = objective.source.dtype
+    smaller = yield from objective.on_sample()
+    pairs = Pairs((yield from preconditioner(smaller or objective, x0)))
+    x = x0
     if smaller is not None:  # what the sample taught of the curvature serves on
-        on_sample = record.on_sample(smaller)
-        low = descend(smaller, smaller.at(x, dtype), pairs, on_sample, Within(SAMPLE_TOL), dtype)[0]
-        x = better_start(objective, x0, low.x)
+        low = yield from on_sample(smaller, x0, pairs, record, dtype)
+        x = yield from better_start(objective, x0, low)
     if dtype != np.float64:
         rough = Within(max(_ROUGH_TOL, record.tol))
-        point, gap, stop = descend(objective, objective.at(x, dtype), pairs, record, rough, dtype)
+        point = yield from objective.at(x, dtype)
+        point, gap, stop = yield from descend(objective, point, pairs, record, rough, dtype)
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop, point, gap, "estimate")
         x = point.x
-    ending = Ending(objective, record)
-    return ending.solution(*descend(objective, objective.at(x), pairs, record, ending))
+    ending, point = Ending(objective, record), (yield from objective.at(x))
+    return ending.solution(*(yield from descend(objective, point, pairs, record, ending)))

@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 
 from fastlogit.objective import Array, Objective, Point
+from fastlogit.reads import Reads
 from fastlogit.solvers.duality import Ending, Within
-from fastlogit.solvers.line_search import is_lower, shorter
+from fastlogit.solvers.line_search import lower_point
 from fastlogit.solvers.preconditioner import preconditioner
 from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
 
@@ -19,8 +20,8 @@ _FLAT = 1e-20
 
 
 def conjugate_gradients(
-    multiply: Callable[[Array], Array], precondition: Callable[[Array], Array], g: Array, tol: float
-) -> tuple[Array, float]:
+    multiply: Callable[[Array], Reads[Array]], precondition: Callable[[Array], Array], g: Array, tol: float
+) -> Reads[tuple[Array, float]]:
     """Return d with ``||H d + g|| <= tol ||g||``, in the preconditioner's norm, and ``g' d``; 100 products at most.
 
     Parameters
@@ -43,7 +44,7 @@ def conjugate_gradients(
     p, first = z, float(r @ z)
     norm = first
     for _ in range(_PRODUCTS):
-        product = multiply(p)
+        product = yield from multiply(p)
         curvature = float(p @ product)
         if curvature <= _FLAT * norm:
             d = d if np.any(d) else p
@@ -62,7 +63,7 @@ def conjugate_gradients(
 
 def descend(
     objective: Objective, point: Point, precondition: Callable[[Array], Array], record: Record, ending: Ending | Within
-) -> tuple[Point, float, Status | None]:
+) -> Reads[tuple[Point, float, Status | None]]:
     """Take Newton's steps from ``point`` until the ending says so, or nothing is gained.
 
     Returns as `fastlogit.solvers.lbfgs.descend`. The estimate is half the decrement, ``1/2 g' H^-1 g``, as conjugate
@@ -71,28 +72,25 @@ def descend(
     while True:
         rough = 0.5 * float(point.grad @ precondition(point.grad))
         stop = record.add(point, rough, "estimate")
-        if ending.is_bounded(point, rough) or stop is not None:
+        if (yield from ending.is_bounded(point, rough)) or stop is not None:
             return point, rough, stop
         tol = min(_FORCING, (2.0 * rough / max(point.value, 1e-300)) ** 0.25)
         multiply = partial(objective.hess_vec, point.x)
-        step, slope = conjugate_gradients(multiply, precondition, point.grad, tol)
+        step, slope = yield from conjugate_gradients(multiply, precondition, point.grad, tol)
         if -0.5 * slope > abs(point.value):  # no loss is negative: rounding passed for a curvature
             step, slope = -precondition(point.grad), -2.0 * rough
         estimate = max(rough, -0.5 * slope)
-        if ending.gives_up(point, estimate):
+        if (yield from ending.gives_up(point, estimate)):
             return point, estimate, None
         if np.array_equal(point.x + step, point.x):  # nor will it ever move again
             return point, estimate, Status.STALLED
-        following = objective.at(point.x + step)
-        if not is_lower(following, point, slope):
-            shortened = shorter(objective, point, step)
-            if shortened is None:
-                return point, estimate, Status.STALLED
-            following = objective.at(point.x + shortened)
+        following, _ = yield from lower_point(objective, point, step, slope, objective.at)
+        if following is None:
+            return point, estimate, Status.STALLED
         point = following
 
 
-def newton_cg(objective: Objective, x0: Array, record: Record) -> Solution:
+def newton_cg(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     """Minimise by Newton's method without a Hessian, from the minimum over the sample.
 
     Called as `fastlogit.solvers.solution.Solver` says. The gap is bound D of `fastlogit.solvers.duality` where the
@@ -103,12 +101,13 @@ def newton_cg(objective: Objective, x0: Array, record: Record) -> Solution:
     A read of X for the gradient of each step, and one for each product. Memory: some vectors of n, and what the
     preconditioner holds.
     """
-    smaller, x = objective.on_sample(), x0
-    precondition = preconditioner(smaller or objective, x)
+    smaller, x = (yield from objective.on_sample()), x0
+    precondition = yield from preconditioner(smaller or objective, x)
     if smaller is not None:
-        on_sample = record.on_sample(smaller)
-        x = descend(smaller, smaller.at(x), precondition, on_sample, Within(SAMPLE_TOL))[0].x
-        precondition = preconditioner(smaller, x)
-        x = better_start(objective, x0, x)
-    ending = Ending(objective, record)
-    return ending.solution(*descend(objective, objective.at(x), precondition, record, ending))
+        point, within = (yield from smaller.at(x)), Within(SAMPLE_TOL)
+        descent = descend(smaller, point, precondition, record.on_sample(smaller), within)
+        x = (yield from descent)[0].x
+        precondition = yield from preconditioner(smaller, x)
+        x = yield from better_start(objective, x0, x)
+    ending, point = Ending(objective, record), (yield from objective.at(x))
+    return ending.solution(*(yield from descend(objective, point, precondition, record, ending)))

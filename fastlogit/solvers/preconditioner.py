@@ -6,6 +6,7 @@ import numpy as np
 
 from fastlogit.cholesky import cholesky
 from fastlogit.objective import Array, Objective
+from fastlogit.reads import Reads
 
 #: With more columns than this their Gram matrix, and what its factors cost, are too large.
 LARGEST_GRAM = 4096
@@ -17,17 +18,17 @@ _SMALLEST_CURVATURE = 1e-3
 _FACTORS = 6
 
 
-def preconditioner(objective: Objective, x: Array) -> Callable[[Array], Array]:
+def preconditioner(objective: Objective, x: Array) -> Reads[Callable[[Array], Array]]:
     """Return an approximate inverse Hessian at ``x`` as a function of a flat vector; at most two reads of X."""
     if objective.source.n_features > LARGEST_GRAM:
-        diagonal = objective.hess_diag(x) if np.any(x) else objective.hess_diag_at_zero
+        diagonal = (yield from objective.hess_diag(x)) if np.any(x) else objective.hess_diag_at_zero
         inverse = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
         return lambda g: inverse * g
     if objective.shape[1] == 1:
-        hess = objective.curvature_at(x, objective.source.dtype).hess
+        hess = (yield from objective.curvature_at(x, objective.source.dtype)).hess
         assert hess is not None
         return inverse_of(hess)
-    return kronecker(objective, x)
+    return (yield from kronecker(objective, x))
 
 
 def inverse_of(H: Array) -> Callable[[Array], Array]:
@@ -51,7 +52,7 @@ def inverse_of(H: Array) -> Callable[[Array], Array]:
     return solve
 
 
-def kronecker(objective: Objective, x: Array) -> Callable[[Array], Array]:
+def kronecker(objective: Objective, x: Array) -> Reads[Callable[[Array], Array]]:
     """Return the inverse of about ``G (x) S + P`` as a function of a flat vector.
 
     ``G = sum_i s_i x~_i x~_i'`` is the Gram matrix of the scaled columns, ``S`` the mean over rows of
@@ -63,14 +64,13 @@ def kronecker(objective: Objective, x: Array) -> Callable[[Array], Array]:
     tenth of the time at 784 columns, and between the factors' blocks Ctrl-C is heard.
     """
     size, K = objective.shape
-    gram, S = objective.mean_curvature(x)
+    gram, S = yield from objective.mean_curvature(x)
     S = S + np.trace(S) / K / K
     values, Q = np.linalg.eigh(S)
     largest = values[-1] if values[-1] > 0.0 else 1.0 / K  # offsets so large that every p is 0 or 1
     values = np.maximum(values, _SMALLEST_CURVATURE * largest)
     # the intercept's penalty, and every one where C is infinite, is 0: a trace of the curvature stands in
-    strength = objective.strength.reshape(size, K)[:, 0]
-    penalty = np.diag(np.maximum(strength, 1e-8 * np.diag(gram) * values[-1]))
+    penalty = np.diag(np.maximum(objective.smooth.by_column, 1e-8 * np.diag(gram) * values[-1]))
     groups = _alike(values)
     inverses = [inverse_of(gram * np.exp(np.log(values[group]).mean()) + penalty) for group in groups]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastlogit.kernels.machine import clock
 from fastlogit.objective import Objective, Point
+from fastlogit.reads import Reads
 
 #: A sample is solved to this relative gap: a tenth of what its own noise leaves of the whole.
 SAMPLE_TOL = 1e-5
@@ -179,7 +180,7 @@ class Record:
         callback = self._callback
         there = None if callback is None else lambda row, x: callback(row, lambda: leave(x()))
         record = Record(inner, share * self.tol, self.max_iter - self.n_iter, there, self._start)
-        record.needs_duality, record.history = bool(np.any(inner.strength)), self.history
+        record.needs_duality, record.history = not inner.smooth.is_none, self.history
         self._inner = record, leave
         return record
 
@@ -214,7 +215,7 @@ class Record:
         self._last = point.x
         if self._best is None or point.value <= self._best[0].value:
             self._best = point, row
-        if point.smallest_margin > 0.0 and not np.any(self.objective.strength):
+        if point.smallest_margin > 0.0 and self.objective.smooth.is_none:
             return Status.SEPARATED
         if self._callback is not None:
             with clock.limited(None):
@@ -256,15 +257,15 @@ class Record:
         )
 
 
-def better_start(objective: Objective, x0: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+def better_start(objective: Objective, x0: NDArray[np.float64], x: NDArray[np.float64]) -> Reads[NDArray[np.float64]]:
     """Return the lower of a given start and the minimum over the sample; one read of X, none where x0 is 0."""
     if not np.any(x0):
         return x
-    at_start, at_sample = objective.values_along(x0, x - x0, np.array([0.0, 1.0]))
+    at_start, at_sample = yield from objective.values_along(x0, x - x0, np.array([0.0, 1.0]))
     return x if at_sample <= at_start else x0
 
 
 #: Minimises from a flat vector (n,), or from the minimum over the sample where that is lower (softmax: its classes sum
 #: to 0), keeps a record, and returns the solution. Ctrl-C and the time limit pass through: the record has the best
 #: point.
-Solver = Callable[[Objective, NDArray[np.float64], Record], Solution]
+Solver = Callable[[Objective, NDArray[np.float64], Record], Reads[Solution]]

@@ -1,6 +1,7 @@
 """Newton's method where columns outnumber rows: in the span of the rows, where the minimum is."""
 
 from fastlogit.objective import Array, Objective
+from fastlogit.reads import Reads
 from fastlogit.solvers.duality import Ending, expected_gap
 from fastlogit.solvers.newton import newton
 from fastlogit.solvers.solution import Record, Solution, Status
@@ -10,7 +11,7 @@ from fastlogit.span import Span
 _SHARE = 0.25
 
 
-def span(objective: Objective, x0: Array, record: Record) -> Solution:
+def span(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     """Minimise over coefficients in the span of the rows, n_samples of them for each class and not n_features.
 
     Called as `fastlogit.solvers.solution.Solver` says. The end is bound D, which carries over to all coefficients: it
@@ -24,12 +25,12 @@ def span(objective: Objective, x0: Array, record: Record) -> Solution:
     """
     rows = Span.of(objective)
     inner = record.inside(rows.inner, rows.leave, _SHARE)
-    found = newton(rows.inner, rows.enter(x0), inner)
+    found = yield from newton(rows.inner, rows.enter(x0), inner)
     objective.n_passes = rows.inner.n_passes
     if found.status in (Status.INTERRUPTED, Status.MAX_ITER):
         return record.solution(found.status)
-    point, ending = objective.at(rows.leave(found.x)), Ending(objective, record)
+    point, ending = (yield from objective.at(rows.leave(found.x))), Ending(objective, record)
     estimate = min(expected_gap(objective, point), found.gap)
     stop = record.add(point, estimate, "estimate")
-    ending.is_bounded(point, estimate)
+    yield from ending.is_bounded(point, estimate)
     return ending.solution(point, estimate, stop)

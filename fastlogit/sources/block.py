@@ -20,7 +20,7 @@ from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.kernels.storages.storage import pack
 from fastlogit.prediction import cut_by_products, decision_function, parts, predict_proba
 from fastlogit.sources.sampling import Limits, Surveyed, drawn, pieces
-from fastlogit.sources.sums import CurvatureSums, Largest, Moments, PassSums, n_margins
+from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moments, PassSums, n_margins
 
 _NONE = read_only(np.empty((0, 0)))
 _ROWS, _FEW_ROWS = 4096, 256
@@ -317,12 +317,12 @@ class Block:
             curvature.losses_along(len(totals), self.storage, self.targets, self.loss, *packed, at, first, last, totals)
             yield totals.sum(axis=0)
 
-    def class_curvature(self, W: Array, center: Array, dtype: Any) -> Iterator[Array]:
-        """Yield ``sum_i s_i p_ik p_il`` (n_classes, n_classes)."""
+    def class_curvature(self, W: Array, center: Array, dtype: Any) -> Iterator[ClassProducts]:
+        """Yield the products of classes' probabilities at ``W``."""
         for first in range(0, self.n_samples, _PROBABILITIES):
             rows = first, min(first + _PROBABILITIES, self.n_samples)
             P = predict_proba(self.storage, self.loss, W, center, dtype, self.targets.offset, rows)
-            yield P.T @ (P * self.row_weights(*rows)[:, None])
+            yield ClassProducts(P.T @ (P * self.row_weights(*rows)[:, None]))
 
     def information(self, center: Array) -> Iterator[Array]:
         """Yield ``sum_i a_ij`` and ``sum_i a_ij^2`` with ``a_ij = s_i (x_ij - center_j)^2``."""

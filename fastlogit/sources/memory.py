@@ -20,11 +20,9 @@ class MemorySource(Source):
     """
 
     def __init__(self, blocks: Sequence[Block], feature_names: Sequence[str] | None = None) -> None:
-        self._blocks, self.feature_names = blocks, feature_names
-        first = blocks[0]
-        self.n_samples = sum(block.n_samples for block in blocks)
-        self.n_features, self.loss, self.n_classes = first.n_features, first.loss, first.loss.n_classes
-        self.dtype, self.row_bytes = first.storage.computing_dtype, first.storage.row_bytes
+        first, n_samples = blocks[0], sum(block.n_samples for block in blocks)
+        super().__init__(n_samples, first.storage, first.loss, first.storage.row_bytes, feature_names)
+        self._blocks = blocks
 
     def blocks(self) -> Iterator[Block]:
         """See `Source.blocks`."""

@@ -20,11 +20,12 @@ each one kernel call of at most about 200 ms. A part's sums depend on its rows a
 the order of rows. So results are bitwise equal for any number of threads, and for any blocks that are cut where parts
 are.
 
-**A new transport** is a subclass of `Source` with `blocks`, and with `run` where sums can be had elsewhere than here.
+**A new transport** is a subclass of `Source` with `blocks`, and with `run_all` where sums can be had elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import reduce
+from itertools import zip_longest
 from operator import add
 from typing import Any
 
@@ -38,7 +39,7 @@ from fastlogit.prediction import decision_function
 from fastlogit.sources.block import Block
 from fastlogit.sources.numbers import named, not_finite
 from fastlogit.sources.sampling import Limits, Surveyed
-from fastlogit.sources.sums import CurvatureSums, Largest, Moments, PassSums, n_margins
+from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moments, PassSums
 
 Array = NDArray[np.float64]
 
@@ -51,42 +52,64 @@ _FAR = 8.0
 class Source:
     """Rows with their labels, weights and offsets, and the sums that can be had of them in one read each.
 
-    Attributes
+    Parameters
     ----------
-    n_samples, n_features, n_classes : int
-        Of all blocks together.
+    n_samples : int
+        Rows of all blocks together.
+    kind : Storage
+        A storage of the kind of all blocks, for what does not depend on its rows; of none, where blocks go away.
     loss : Loss
         What is summed.
-    dtype : dtype
-        The type that margins are computed in: float32 or float64.
     row_bytes : int
         Of a row of X as stored, on average.
-    feature_names : sequence of str or None
+    feature_names : sequence of str, optional
         What messages call the columns.
+
+    Attributes
+    ----------
+    n_features, n_classes : int
+        Columns, and classes of the loss.
+    dtype : dtype
+        The type that margins are computed in: float32 or float64.
     largest_share : float
         Of a sample: the most rows of the whole that one of its rows stands for; else 1.
     """
 
-    n_samples: int
-    n_features: int
-    n_classes: int
-    loss: Loss
-    dtype: np.dtype[Any]
-    row_bytes: int
-    feature_names: Sequence[str] | None = None
-    largest_share: float = 1.0
+    largest_share = 1.0
+
+    def __init__(
+        self, n_samples: int, kind: Any, loss: Loss, row_bytes: int, feature_names: Sequence[str] | None = None
+    ) -> None:
+        self.n_samples, self.loss, self.row_bytes, self.feature_names = n_samples, loss, row_bytes, feature_names
+        self.n_features, self.n_classes = int(kind.shape[1]), loss.n_classes
+        self.dtype: np.dtype[Any] = kind.computing_dtype
+        self._kind = kind
 
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks in the order of rows; one may be gone when the next comes."""
         raise NotImplementedError
 
+    def run_all(self, operations: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
+        """Return the sums of several operations of `Block`, each a name and arguments, in one read.
+
+        What an operation yields is added up in the order of rows.
+        """
+        totals: list[Any] = [None] * len(operations)
+        for block in self.blocks():
+            parts = (getattr(block, name)(*args) for name, args in operations)
+            for some in zip_longest(*parts):
+                for i, sums in enumerate(some):
+                    if sums is not None:
+                        totals[i] = sums if totals[i] is None else totals[i] + sums
+        return totals
+
     def run(self, operation: str, *args: Any) -> Any:
-        """Return the sums that an operation of `Block` yields, added up in the order of rows."""
-        return reduce(add, (sums for block in self.blocks() for sums in getattr(block, operation)(*args)))
+        """Return the sums of one operation of `Block`; one read of X."""
+        return self.run_all([(operation, args)])[0]
 
     def uncentred(self, center: Array) -> Array | None:
         """Return the part of a centre that algebra subtracts, which loses digits where a mean is large; or None."""
-        left: Array | None = next(self.blocks()).storage.uncentred(center)
+        left: Array | None = self._kind.uncentred(center)
         return left
 
     def moments(self) -> Moments:
@@ -189,11 +212,8 @@ class Source:
 
     def class_curvature(self, W: Array, center: Array, dtype: Any = None) -> Array:
         """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``W``, p of ``dtype``; one read of X."""
-        products = self.run("class_curvature", W, center, dtype or self.dtype)
-        np.fill_diagonal(products, 0.0)  # p - p^2 is what p has with the others: nothing cancels where p is nearly 1
-        curvature = np.diag(products.sum(axis=0)) - products
-        K = n_margins(self.n_classes)
-        return np.asarray(curvature[-K:, -K:])
+        products: ClassProducts = self.run("class_curvature", W, center, dtype or self.dtype)
+        return products.curvature
 
     def information(self, center: Array) -> Array:
         """Return ``sum_i a_ij`` and ``sum_i a_ij^2`` with ``a_ij = s_i (x_ij - center_j)^2``; one read of X.

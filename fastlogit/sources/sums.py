@@ -122,6 +122,25 @@ class Largest:
         return self if self.value >= other.value else other
 
 
+@dataclass(frozen=True)
+class ClassProducts:
+    """``sum_i s_i p_ik p_il`` (n_classes, n_classes)."""
+
+    products: NDArray[np.float64]
+
+    def __add__(self, other: "ClassProducts") -> "ClassProducts":
+        return ClassProducts(self.products + other.products)
+
+    @property
+    def curvature(self) -> NDArray[np.float64]:
+        """``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K)."""
+        others = self.products.copy()
+        np.fill_diagonal(others, 0.0)  # p - p^2 is what p has with the others: nothing cancels where p is nearly 1
+        K = n_margins(len(others))
+        curvature = np.diag(others.sum(axis=0)) - others
+        return np.asarray(curvature[-K:, -K:])
+
+
 def n_margins(n_classes: int) -> int:
     """Return K, the number of margins a row."""
     return 1 if n_classes == 2 else n_classes

@@ -1,0 +1,238 @@
+"""A problem: rows that were surveyed once, to be minimised as often as one likes."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastlogit import solvers
+from fastlogit.kernels.machine import blas, clock
+from fastlogit.kernels.machine.jit import threads
+from fastlogit.objective import Objective
+from fastlogit.penalties import Array, Penalty
+from fastlogit.plan import is_short, plan
+from fastlogit.scaling import Scaling
+from fastlogit.solvers.solution import Row, Solution, Status
+from fastlogit.sources.numbers import named
+from fastlogit.sources.protocol import Source
+from fastlogit.sources.sums import Moments, n_margins
+
+Progress = Callable[[Row, Callable[[], Array]], Any]
+
+# Squares of what is smaller are 0, or nearly.
+_TINY, _EPS = 1e-140, float(np.finfo(np.float64).eps)
+# Of columns larger than the first squares overflow, at least in rows of small weight, which may lie further out; of
+# those larger than the second, or smaller than its inverse, coefficients do in float32.
+_HUGE, _HUGE_32 = 1e130, 1e30
+
+
+@dataclass
+class Problem:
+    """Rows, the coordinates that solvers work in, and a sample to begin on.
+
+    Attributes
+    ----------
+    source : Source
+        The rows.
+    scaling : Scaling
+        The coordinates.
+    weight : float
+        ``sum_i s_i``.
+    sample : Source or None
+        Some rows, weighted so that they stand for all.
+    fit_intercept : bool
+        Whether there are intercepts.
+    n_passes : int
+        Reads of X that it took to prepare.
+    """
+
+    source: Source
+    scaling: Scaling
+    weight: float
+    sample: Source | None = None
+    fit_intercept: bool = True
+    n_passes: int = 1
+
+    @classmethod
+    def prepare(
+        cls, source: Source, sample_rows: int | None = None, seed: int = 0, *, fit_intercept: bool = True
+    ) -> "Problem":
+        """Survey the rows, and draw a sample of ``sample_rows`` where one is worth it; one read of X.
+
+        Raises
+        ------
+        ValueError
+            If X is not finite, or so large or small that sums overflow or underflow; the message names the column.
+        """
+        if sample_rows is None:
+            moments, sample = source.moments(), None
+        else:
+            moments, sample = source.survey(sample_rows, seed)
+        _check_underflow(source, moments)
+        _check_room(source, np.maximum(np.abs(moments.mean), 1.0), moments.weight)
+        scaling = Scaling.standard(moments, source.dtype, centered=fit_intercept)
+        _check_room(source, scaling.scale, moments.weight)
+        return cls(source, scaling, moments.weight, sample, fit_intercept)
+
+    def objective(self, penalty: Penalty) -> Objective:
+        """Return what solvers minimise."""
+        return Objective(
+            *(self.source, self.scaling, penalty, self.fit_intercept, self.weight, self.sample, self.n_passes)
+        )
+
+    def minimise(
+        self,
+        penalty: Penalty,
+        names: Sequence[str],
+        *,
+        is_own_choice: bool = False,
+        tol: float = 1e-8,
+        max_iter: int = 200,
+        start: Array | None = None,
+        callback: Progress | None = None,
+        began: float = 0.0,
+    ) -> tuple[Solution, Objective, KeyboardInterrupt | None]:
+        """Minimise with a penalty, by solvers in turn.
+
+        ``names``, ``is_own_choice`` and ``began`` are as `fastlogit.solvers.minimise` has them; the other parameters,
+        and what is returned, as in `minimise`.
+
+        Raises
+        ------
+        OutOfTime
+            Where a limit of the caller's passed before there was a point.
+        """
+        objective = self.objective(penalty)
+        x0 = np.zeros(objective.shape) if start is None else self.scaling.from_data(_identified(start))
+
+        def to_data(x: Array) -> Array:
+            return _identified(self.scaling.to_data(x.reshape(objective.shape)))
+
+        solution, interrupt = solvers.minimise(
+            objective,
+            names,
+            x0.ravel(),
+            tol=tol,
+            max_iter=max_iter,
+            callback=None if callback is None else lambda row, x: callback(row, lambda: to_data(x())),
+            start=began,
+            is_own_choice=is_own_choice,
+        )
+        direction = solution.direction
+        in_data = replace(solution, x=to_data(solution.x), direction=None if direction is None else to_data(direction))
+        return in_data, objective, interrupt
+
+
+@contextmanager
+def machine(source: Source, n_threads: int | None = None, time_limit: float | None = None) -> Iterator[None]:
+    """Fit within these threads and seconds: by default all threads, but one where there is little to do."""
+    if n_threads is None and is_short(source):
+        n_threads = 1
+    with threads(n_threads), blas.on_one_thread(), clock.limited(time_limit):
+        yield
+
+
+def minimise(
+    source: Source,
+    penalty: Penalty,
+    *,
+    solver: str = "auto",
+    fit_intercept: bool = True,
+    tol: float = 1e-8,
+    max_iter: int = 200,
+    random_state: int = 0,
+    time_limit: float | None = None,
+    n_threads: int | None = None,
+    memory_limit: int | None = None,
+    start: Array | None = None,
+    callback: Progress | None = None,
+) -> tuple[Solution, Objective | None, KeyboardInterrupt | None]:
+    """Survey a source and minimise over it as `fastlogit.solve` says; no warnings. Callers check parameters.
+
+    Parameters
+    ----------
+    penalty : Penalty
+        On the coefficients of the data's own units.
+    memory_limit : int, optional
+        Bytes that may be held besides X; see `fastlogit.plan`.
+    start : ndarray of shape W, optional
+        Coefficients of the data's own units to begin at.
+    callback : callable, optional
+        Called with each row of the history and what returns the coefficients there, of the data's own units.
+
+    Returns
+    -------
+    (Solution, Objective or None, KeyboardInterrupt or None)
+        The best point, of the data's own units. No objective where the time limit passed before the first read had
+        ended: the point is then where the fit would have begun, of unknown value. The interrupt, where Ctrl-C ended the
+        fit, is the caller's to raise.
+
+    Raises
+    ------
+    MemoryError, ValueError
+        Naming the argument, what it has, and what is needed.
+    """
+    began, problem = time.perf_counter(), None
+    how = plan(source, solver, not penalty.is_none, memory_limit)
+    try:
+        with machine(source, n_threads, time_limit):
+            problem = Problem.prepare(source, how.sample, random_state, fit_intercept=fit_intercept)
+            return problem.minimise(
+                penalty,
+                how.solvers,
+                is_own_choice=solver != "auto",
+                tol=tol,
+                max_iter=max_iter,
+                start=start,
+                callback=callback,
+                began=began,
+            )
+    except clock.OutOfTime:
+        W0 = np.zeros((source.n_features + 1, n_margins(source.n_classes))) if start is None else _identified(start)
+        if problem is None:
+            return _unread(W0, 0), None, None
+        return _unread(W0, problem.n_passes), problem.objective(penalty), None
+
+
+def _unread(W: Array, n_passes: int) -> Solution:
+    """Return what a fit that was out of time before it had looked at a point ends with."""
+    nan, inf = float("nan"), float("inf")
+    return Solution(W, nan, nan, inf, "estimate", n_iter=0, n_passes=n_passes, status=Status.TIME_LIMIT)
+
+
+def _identified(W: Array) -> Array:
+    """Return the coefficients whose classes sum to 0: the same probabilities, and no more penalty."""
+    return W if W.shape[1] == 1 else W - W.mean(axis=1, keepdims=True)
+
+
+def _check_room(source: Source, size: Array, weight: float) -> None:
+    """Raise where squares of columns' means, or deviations, or in float32 their inverses or sums, would overflow."""
+    is_float32 = source.dtype == np.float32
+    is_bad = (size > _HUGE_32) | ((size > 0.0) & (size < 1.0 / _HUGE_32)) if is_float32 else size > _HUGE
+    if is_bad.any():
+        column = named(int(is_bad.argmax()), source.feature_names)
+        raise ValueError(
+            f"X has values in column {column} of about {size[is_bad][0]:.0e}, which {source.dtype} has no room to "
+            f"compute with: rescale the column{' or use float64' * is_float32}"
+        )
+    if is_float32 and not 1.0 / _HUGE_32 <= weight <= _HUGE_32:
+        raise ValueError(
+            f"sample_weight times class_weight sums to {weight:.0e}, which float32 has no room to compute with: "
+            "rescale the weights, and C against them, or use float64 for X"
+        )
+
+
+def _check_underflow(source: Source, moments: Moments) -> None:
+    """Raise where a column seems constant because its squares are 0 in float64; a read of X where that may be."""
+    tiny = (moments.variance == 0.0) & (moments.mean != 0.0) & (np.abs(moments.mean) < _TINY)
+    if not tiny.any():
+        return
+    scale = np.where(tiny, np.maximum(np.abs(moments.mean), 1e-300), np.inf)
+    if source.widest_row(moments.mean, scale) > _EPS:
+        column = named(int(np.flatnonzero(tiny)[0]), source.feature_names)
+        raise ValueError(
+            f"X has values in column {column} whose squares underflow float64 (below about 1e-154): rescale the column"
+        )

@@ -1,0 +1,94 @@
+"""Newton's method for many parameters, whose Hessian costs more than its read: it is computed as rarely as can be.
+
+The sample's Hessian preconditions L-BFGS, whose reads take the gradient alone. The end is certified by the sample's
+rows, at a tenth of the arithmetic of all rows. Where they do not certify it, one read takes the Hessian of all rows,
+which then serves as the preconditioner.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fastlogit.objective import Array, Objective, Point
+from fastlogit.reads import Reads
+from fastlogit.solvers.duality import Within
+from fastlogit.solvers.from_sample import newton_on_sample
+from fastlogit.solvers.lbfgs import Pairs, descend
+from fastlogit.solvers.line_search import lower_point
+from fastlogit.solvers.newton_ending import NewtonEnding
+from fastlogit.solvers.quadratic_model import Model
+from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
+
+#: From this relative gap on a Hessian is kept, and L-BFGS corrects it; farther out it changes too much.
+_KEEP, _KEEP_ON_SAMPLE = 1e-3, 0.03
+#: Before the sample certifies, the gap is this much smaller than what its bound loses by counting its rows alone.
+_LOOSER = 2.0
+#: From this relative gap on bound A is finite as a rule, so that a loose ``tol`` needs no Hessian of all rows either.
+_BOUNDED = 1e-6
+
+
+def few_hessians(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
+    """Minimise by Newton's method with few Hessians, from the minimum over a sample.
+
+    Called as `fastlogit.solvers.solution.Solver` says; it ends as `fastlogit.solvers.newton.newton` does.
+    """
+    dtype, tol = objective.source.dtype, min(record.tol, _BOUNDED)
+    x, precondition = yield from _from_sample(objective, x0, record)
+    if precondition is not None:
+        assert objective.sample is not None
+        nearer, start = Within(tol / (_LOOSER * objective.sample.largest_share)), (yield from objective.at(x))
+        point, _, stop = yield from descend(objective, start, Pairs(precondition), record, nearer)
+        if stop is not None and stop is not Status.STALLED:
+            return record.solution(stop)
+        gap = yield from _gap_by_sample(objective, point, dtype)
+        if record.is_small(gap, point.value):
+            record.add(point, gap, "A")
+            return record.solution(Status.CONVERGED, point, gap, "A")
+        x = point.x
+    point, ending = (yield from objective.curvature_at(x, dtype)), NewtonEnding(objective, record, dtype)
+    while True:
+        model, gap, end = yield from ending.look(point)
+        if end is not None:
+            return end
+        with_hessian = partial(objective.curvature_at, dtype=ending.dtype)
+        keep = not record.needs_duality and gap <= _KEEP * abs(point.value)
+        evaluate = objective.at if keep else with_hessian
+        slope = -(model.decrement**2)
+        search = lower_point(objective, point, model.step, slope, evaluate, shortened=with_hessian)
+        following, is_whole = yield from search
+        if following is None:
+            return (yield from ending.stalled(point, model))
+        if keep and is_whole:
+            pairs = Pairs(model.factor.solve)
+            following, _, stop = yield from descend(objective, following, pairs, record, Within(tol))
+            if stop is not None and stop is not Status.STALLED:
+                return record.solution(stop)
+            following = yield from with_hessian(following.x)
+        point = following
+
+
+def _gap_by_sample(objective: Objective, point: Point, dtype: Any) -> Reads[float]:
+    """Return bound A with a matrix below the Hessian in its place, which can only make it larger; one read of X."""
+    hess = yield from objective.hess_below(point.x, dtype)
+    below = replace(point, hess=hess, largest_norm=(yield from objective.widest_row()))
+    gap, kind = (yield from Model.at(objective, below, dtype)).gap()
+    return gap if kind == "A" else np.inf
+
+
+def _from_sample(
+    objective: Objective, x0: Array, record: Record
+) -> Reads[tuple[Array, Callable[[Array], Array] | None]]:
+    """Return where to start, and the sample's inverse Hessian near its minimum; None where there is no sample."""
+    smaller = yield from objective.on_sample()
+    if smaller is None:
+        return x0, None
+    dtype = smaller.source.dtype
+    point, factor, step = yield from newton_on_sample(smaller, x0, dtype, _KEEP_ON_SAMPLE)
+    if step is not None:
+        pairs, on_sample, within = Pairs(factor.solve), record.on_sample(smaller), Within(SAMPLE_TOL)
+        following = yield from smaller.at(point.x + step, dtype)
+        point = (yield from descend(smaller, following, pairs, on_sample, within, dtype))[0]
+    return (yield from better_start(objective, x0, point.x)), factor.solve

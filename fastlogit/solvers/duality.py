@@ -38,7 +38,8 @@ def expected_gap(objective: Objective, point: Point) -> float:
 def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[float]:
     """Return bound D for a gradient in float64, or infinity.
 
-    Two reads of X where there are intercepts, none where ``hess``, the Hessian there in float64, is given.
+    Where there are intercepts one read of X for two classes, two for more; none where ``hess``, the Hessian there in
+    float64, is given.
     """
     K, g, squared = objective.shape[1], point.grad, objective.smooth.dual_square
     rounding = yield from objective.rounding(point)
@@ -47,7 +48,14 @@ def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[
         return _ENDLESS
     if not objective.fit_intercept:
         return float(0.5 * (squared(g) ** 0.5 + error) ** 2)
-    h = (yield from objective.class_curvature(point.x, np.float64)) if hess is None else hess[-K:, -K:].copy()
+    along: Array | None = None  # the Hessian times the one intercept, which has h for its last element
+    if hess is not None:
+        h = hess[-K:, -K:].copy()
+    elif K == 1:
+        along = yield from objective.hess_vec(point.x, np.append(np.zeros(len(g) - 1), 1.0), np.float64)
+        h = along[-1:, None].copy()
+    else:
+        h = yield from objective.class_curvature(point.x, np.float64)
     if not h.diagonal().min() > 0.0:
         return _ENDLESS
     if K > 1:  # all intercepts alike change nothing, and have no gradient: a curvature of their own
@@ -58,7 +66,10 @@ def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[
         return _ENDLESS
     shift = np.zeros_like(g)
     shift[-K:] = u
-    left = g - ((yield from objective.hess_vec(point.x, shift, np.float64)) if hess is None else hess @ shift)
+    if along is not None:
+        left = g - along * u
+    else:
+        left = g - ((yield from objective.hess_vec(point.x, shift, np.float64)) if hess is None else hess @ shift)
     # what rounding leaves of the intercepts' part, and may have taken from it
     rest = factor.norm_bound(left[-K:]) + factor.norm_bound(rounding[-K:])
     intercepts = max(float(g[-K:] @ u), 0.0) ** 0.5 + rest

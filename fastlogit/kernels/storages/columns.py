@@ -1,7 +1,7 @@
 """Columns: X stored column by column (F order)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import types
@@ -14,8 +14,8 @@ from fastlogit.kernels.machine.vector import Vector
 from fastlogit.kernels.storages import protocol
 from fastlogit.kernels.storages.dense import register
 from fastlogit.kernels.storages.lines import View
+from fastlogit.kernels.storages.matrix import Matrix
 from fastlogit.kernels.storages.products import dot, outer
-from fastlogit.kernels.storages.storage import Storage
 
 # A tile's piece of every column stays in the L2 cache between the two sweeps. Pieces of less than 512 bytes are read at
 # 0.7 of the bandwidth: wide X therefore has larger tiles, which stay in L3, and its next columns are prefetched here.
@@ -23,28 +23,10 @@ TILE_BYTES = 1 << 18
 _COLUMNS_AHEAD = 8
 
 
-class _Matrix(NamedTuple):
-    X: NDArray[Any]
-
-
-class Columns(_Matrix, Storage):
+class Columns(Matrix):
     """X of shape (n_samples, n_features) whose columns are contiguous; any distance from column to column."""
 
     __slots__ = ()
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n_samples, n_features)."""
-        return self.X.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The stored type."""
-        return self.X.dtype
-
-    def dense(self, columns: slice) -> NDArray[np.float64]:
-        """Return a copy of some columns of all rows."""
-        return self.X[:, columns].astype(np.float64)
 
     def take(self, rows: NDArray[np.intp]) -> "Columns":
         """Return a copy of some rows."""

@@ -1,7 +1,7 @@
 """Rows: X stored row by row (C order)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import types
@@ -14,35 +14,17 @@ from fastlogit.kernels.machine.vector import Vector
 from fastlogit.kernels.storages import protocol
 from fastlogit.kernels.storages.dense import register
 from fastlogit.kernels.storages.lines import View
+from fastlogit.kernels.storages.matrix import Matrix
 from fastlogit.kernels.storages.products import dot, outer
-from fastlogit.kernels.storages.storage import Storage
 
 # A tile is swept twice, the second time from the L1 cache, while the next tile is prefetched into L2.
 TILE_BYTES = 1 << 14
 
 
-class _Matrix(NamedTuple):
-    X: NDArray[Any]
-
-
-class Rows(_Matrix, Storage):
+class Rows(Matrix):
     """X of shape (n_samples, n_features) whose rows are contiguous; any distance from row to row."""
 
     __slots__ = ()
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n_samples, n_features)."""
-        return self.X.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The stored type."""
-        return self.X.dtype
-
-    def dense(self, columns: slice) -> NDArray[np.float64]:
-        """Return a copy of some columns of all rows."""
-        return self.X[:, columns].astype(np.float64)
 
     def take(self, rows: NDArray[np.intp]) -> "Rows":
         """Return a copy of some rows."""

@@ -153,7 +153,9 @@ def short_table(found):
     lines = ["| data | fastlogit | other libraries, the fastest first |", "|---|--:|---|"]
     for name, libraries in found.items():
         others = ", ".join(f"{library} {t:.2f} s" for library, t in libraries.items() if library != "fastlogit")
-        lines.append(f"| {NAMES[name][0]} | **{libraries['fastlogit']:.2f} s** | {others} |")
+        seconds = f"{libraries['fastlogit']:.2f} s"
+        seconds = f"**{seconds}**" if libraries["fastlogit"] == min(libraries.values()) else seconds
+        lines.append(f"| {NAMES[name][0]} | {seconds} | {others} |")
     return "\n".join(lines)
 
 

@@ -109,11 +109,12 @@ def test_library_needs_its_core_dependencies_only():
     assert not loaded & (LAZY - {"scipy"})  # numba itself looks for SciPy
 
 
-def test_a_storage_and_a_source_join_in_few_lines():
+def test_storages_a_loss_and_a_source_join_in_few_lines():
     parts = Path(toys.__file__).read_text().split("\n# --- ")[1:]
     assert [part.splitlines()[0] for part in parts] == [
         "a storage",
         "a storage of two others, column after column",
+        "a loss",
         "a transport",
     ]
     assert all(len(part.splitlines()) <= 75 for part in parts)

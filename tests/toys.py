@@ -1,6 +1,6 @@
-"""Storages and a transport that fastlogit knows nothing of: the proof that the seams hold.
+"""Storages, a loss and a transport that fastlogit knows nothing of: the proof that the seams hold.
 
-The page "Add a storage, a loss, a solver" of the documentation is built on them.
+The page `docs/extending.md` is built on them.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,12 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from fastlogit.kernels.losses.logistic import two_probabilities
+from fastlogit.kernels.losses.protocol import register
+from fastlogit.kernels.machine.elementary import exp, log1p_to_one, sigmoid
 from fastlogit.kernels.machine.jit import read_only
+from fastlogit.kernels.machine.pointer import i64
+from fastlogit.kernels.machine.vector import where
 from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.kernels.storages import protocol
 from fastlogit.kernels.storages.storage import Storage, padded
@@ -139,6 +144,31 @@ def _tile_rows(storage, K):
         return min(protocol.tile_rows(storage.left, K), protocol.tile_rows(storage.right, K))
 
     return impl if _is(storage, Pair) else None
+
+
+# --- a loss
+class Smoothed(NamedTuple):
+    """The logistic loss of labels of which a share is wrong: ``ln(1 + e^z) - q z``, q = share or 1 - share."""
+
+    share: float  # the first field is what formulas find as `tile.parameter`
+    n_classes: int = 2
+
+
+def _smoothed(tile, rows):
+    share, lanes = tile.parameter, tile.lanes
+    if lanes.compute.bitwidth == 32:
+        share = lanes.builder.fptrunc(share, lanes.scalar)
+    share, positive = lanes.splat(share), rows.codes() > 0
+    z = rows.margin(i64(0))
+    rows.store(tile.M, where(positive, z, -z))
+    z = rows.shifted(z, i64(0))
+    t = where(positive, z, -z)  # by how much the class of the label leads
+    rows.store(tile.F, log1p_to_one(exp(-abs(t))) + where(t >= 0.0, 0.0, -t) + share * t)
+    slope = share - sigmoid(-t)
+    rows.store(tile.Z, where(positive, slope, -slope), i64(0))
+
+
+register(Smoothed, two_probabilities, codes=_smoothed)
 
 
 # --- a transport

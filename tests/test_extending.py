@@ -14,7 +14,7 @@ def blocks():
 
 
 def test_the_code_of_the_page_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # it writes files
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # it writes files
     names = {"__name__": "extending"}
     for block in blocks():
         exec(compile(block, str(PAGE), "exec"), names)  # a traceback then names the page's line

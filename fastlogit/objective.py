@@ -275,5 +275,5 @@ class Objective:
 
         One read of X.
         """
-        sums = yield from self._read("information", self.scaling.center)
+        sums = yield from self._read("column_squares", self.scaling.center)
         return np.asarray(sums[0] ** 2 / np.where(sums[1] > 0.0, sums[1], 1.0))

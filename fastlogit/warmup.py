@@ -49,7 +49,7 @@ def compile_case(case: Case) -> set[tuple[str, str]]:
     source.moments()
     _, sample = source.survey(_ROWS // 4, 0)
     for rows in (source, sample):
-        rows.information(zero)
+        rows.column_squares(zero)
     for dtype in {source.dtype, np.dtype(np.float64)}:
         source.loss_grad(W, zero, dtype)
         source.grad_hess(W, zero, ones, dtype)

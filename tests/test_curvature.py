@@ -102,13 +102,14 @@ def test_gradient_changes_by_the_hessian(names):
 
 
 @combinations
-def test_information(names):
+def test_column_squares(names):
     case = make(**names)
     center = case.X.mean(axis=0)
     s = np.ones(len(case.X)) if case.weight is None else case.weight
     a = s[:, None] * (case.X - center) ** 2
     want = np.array([a.sum(axis=0), (a**2).sum(axis=0)])
-    np.testing.assert_allclose(case.source.information(center), want, rtol=1e-6 if case.dtype == np.float32 else 1e-11)
+    rtol = 1e-6 if case.dtype == np.float32 else 1e-11
+    np.testing.assert_allclose(case.source.column_squares(center), want, rtol=rtol)
 
 
 @combinations

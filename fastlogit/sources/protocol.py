@@ -1,26 +1,29 @@
-"""What a source is, and the conventions that every pass keeps. Other docstrings refer to this page.
+"""What a source is, and the conventions of every pass. Other docstrings refer to this page.
 
-**Shapes.** ``X`` (n_samples, n_features). ``K``, the number of margins a row: 1 for two classes, else n_classes.
-``W`` (n_features + 1, K) float64, intercepts in the last row, always there. ``center`` (n_features,) float64: the
-coefficients act on ``x - center``, so that a pass computes
+**Shapes.** ``X`` (n_samples, n_features). ``K``, the number of margins of a row: 1 for two classes, else n_classes.
+``W`` (n_features + 1, K) float64 has the intercepts in its last row, also where a model has none. ``center``
+(n_features,) float64: the coefficients act on ``x - center``, so that a pass computes
 
     z_ik = sum_j (x_ij - center_j) W_jk + W_nk + offset_ik            (n = n_features)
 
-with the difference taken first, in registers. A column of mean 1e6 and deviation 1 then loses nothing. ``center`` must
-be exact in the computing type: take it from :meth:`Source.moments`, or round it.
+Dense rows are centred first, in registers: a column of mean 1e6 and deviation 1 then loses no digits. ``center`` must
+be exact in the computing type: take it from :meth:`Source.moments`, or round it. ``x~`` is ``(x - center, 1)``.
 
-**Sums, never means.** With s_i the row weight (``sample_weight`` times class weight) a pass returns
-``sum_i s_i loss_i`` and ``sum_i s_i (x_i - center, 1) r_i'`` with the residual r = d loss / d z. Sums of parts add up.
+**Sums, never means.** With the row weight s_i (``sample_weight`` times class weight) a pass returns
+``sum_i s_i loss_i`` and ``sum_i s_i x~_i r_i'`` with the residual r = d loss / d z. Sums of parts add up.
 
-**y** is class codes, in the smallest unsigned type that holds them, or (n_samples, n_classes) probabilities whose
-rows sum to 1.
+**y** is class codes, in the smallest unsigned type that holds them, or probabilities (n_samples, n_classes) whose
+rows sum to 1 (soft labels).
 
-**Blocks and parts.** A source has its rows in blocks, and a block (`fastlogit.sources.block.Block`) has them in parts,
-each one kernel call of at most about 200 ms. A part's sums depend on its rows alone, not on threads; parts are added in
-the order of rows. So results are bitwise equal for any number of threads, and for any blocks that are cut where parts
-are.
+**Reads.** A read is one pass over all rows of X, the unit in which the cost of a fit is counted.
 
-**A new transport** is a subclass of `Source` with `blocks`, and with `run_all` where sums can be had elsewhere.
+**Blocks and parts.** A source has its rows in blocks, and a block (`fastlogit.sources.block.Block`) is worked off in
+parts, each one kernel call of at most about 200 ms. A part's sums depend on its rows alone, not on the number of
+threads, and parts are added in the order of rows. So results are bitwise equal for any number of threads, and for any
+cut into blocks whose ends are ends of parts.
+
+**A new transport** (files, a cluster) is a subclass of `Source` that has `blocks`, and its own `run_all` where
+operations can run elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,6 +46,7 @@ from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moment
 
 Array = NDArray[np.float64]
 
+# Rows whose moments standardise the columns in the search for outliers.
 _ROUGH_ROWS = 4096
 # A row is an outlier if its squared norm, in standardised columns, exceeds 8 times the average: Gaussian rows never
 # are, and at most one row in eight can be.
@@ -50,29 +54,29 @@ _FAR = 8.0
 
 
 class Source:
-    """Rows with their labels, weights and offsets, and the sums that can be had of them in one read each.
+    """Rows with their labels, weights and offsets, and the sums over them, each in one read of X unless it says else.
 
     Parameters
     ----------
     n_samples : int
         Rows of all blocks together.
     kind : Storage
-        A storage of the kind of all blocks, for what does not depend on its rows; of none, where blocks go away.
+        A storage of the blocks' type, for what does not depend on rows; one without rows, where blocks do not stay.
     loss : Loss
-        What is summed.
+        The loss to be summed over rows.
     row_bytes : int
-        Of a row of X as stored, on average.
+        Bytes of a row of X as stored, on average.
     feature_names : sequence of str, optional
-        What messages call the columns.
+        Names of the columns in messages.
 
     Attributes
     ----------
     n_features, n_classes : int
-        Columns, and classes of the loss.
+        Number of columns, and of the loss's classes.
     dtype : dtype
-        The type that margins are computed in: float32 or float64.
+        Computing type of margins: float32 or float64.
     largest_share : float
-        Of a sample: the most rows of the whole that one of its rows stands for; else 1.
+        For a sample, the largest number of rows of the whole that one of its rows stands for; else 1.
     """
 
     largest_share = 1.0
@@ -86,13 +90,21 @@ class Source:
         self._kind = kind
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the blocks in the order of rows; one may be gone when the next comes."""
+        """Yield the blocks in the order of rows; a block may be gone once the next is taken (`Block.stays`)."""
         raise NotImplementedError
 
     def run_all(self, operations: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
-        """Return the sums of several operations of `Block`, each a name and arguments, in one read.
+        """Run several operations of `Block` in one read of X.
 
-        What an operation yields is added up in the order of rows.
+        Parameters
+        ----------
+        operations : sequence of (str, tuple)
+            Names of methods of `Block`, and their arguments.
+
+        Returns
+        -------
+        list
+            For each operation the sum, by ``+`` in the order of rows, of what it yields.
         """
         totals: list[Any] = [None] * len(operations)
         for block in self.blocks():
@@ -104,11 +116,14 @@ class Source:
         return totals
 
     def run(self, operation: str, *args: Any) -> Any:
-        """Return the sums of one operation of `Block`; one read of X."""
+        """Return the sum of what one operation of `Block` yields; one read of X."""
         return self.run_all([(operation, args)])[0]
 
     def uncentred(self, center: Array) -> Array | None:
-        """Return the part of a centre that algebra subtracts, which loses digits where a mean is large; or None."""
+        """Return the part (n_features,) of a centre that is subtracted by algebra, after the sums; None for no part.
+
+        That loses digits where a mean is large compared with its column's deviation.
+        """
         left: Array | None = self._kind.uncentred(center)
         return left
 
@@ -118,7 +133,7 @@ class Source:
         Raises
         ------
         ValueError
-            If X has NaN or infinity, or numbers whose squares overflow: the message names row and column.
+            If X has NaN, infinity, or numbers whose squares overflow; the message names row and column.
         """
         moments: Moments = self.run("moments")
         self._check_finite(moments)
@@ -140,11 +155,21 @@ class Source:
         )
 
     def survey(self, n: int, seed: int) -> "tuple[Moments, Source]":
-        """Return the moments and a weighted sample of about ``n`` rows, in memory; one read of X, and one of y.
+        """Return the moments and a weighted sample in memory; one read of X, and one of y. Errors as in `moments`.
 
-        The sample keeps up to n / 4 rows that lie far out, each for itself, and draws others by a hash of their number,
-        class by class, at least n / (2 n_classes) of each class where there are as many. Rows of weight zero are not
-        looked at. Errors as in `moments`.
+        Parameters
+        ----------
+        n : int
+            About the number of rows of the sample.
+        seed : int
+            Seeds the hash of row indices that draws rows.
+
+        Returns
+        -------
+        (Moments, Source)
+            The moments of all rows, and the sample: up to n / 4 outliers, which stand for themselves, and rows drawn
+            class by class, at least n / (2 n_classes) of each class or all that it has. Rows of weight zero are
+            ignored.
         """
         from fastlogit.sources.memory import MemorySource
 
@@ -158,7 +183,7 @@ class Source:
         return found.moments, sample
 
     def _rough_moments(self) -> Moments:
-        """Return the moments of the first rows that have a weight: a fold's mask may leave out any number before."""
+        """Return the moments of the first rows of positive weight: a fold's mask may exclude any number before them."""
         some, missing = [], _ROUGH_ROWS
         for block in self.blocks():
             for first, last in block.parts:
@@ -171,80 +196,77 @@ class Source:
         return reduce(add, some)
 
     def loss_grad(self, W: Array, center: Array, dtype: Any = None) -> PassSums:
-        """Return loss and gradient at ``W``, computed in ``dtype`` (by default the source's); one read of X."""
+        """Return ``sum_i s_i loss_i`` and its gradient at ``W``, computed in ``dtype`` (by default the source's)."""
         sums: PassSums = self.run("loss_grad", W, center, dtype or self.dtype)
         return sums
 
     def grad_hess(self, W: Array, center: Array, scale: Array, dtype: Any = np.float64) -> CurvatureSums:
-        """Return loss, gradient and Hessian at ``W``; one read of X.
+        """Return loss, gradient and Hessian at ``W``.
 
-        Loss and gradient are computed in float64, the products of the Hessian in ``dtype`` and added in float64.
-        ``scale`` (n_features,) are the units of `CurvatureSums.largest_square`.
+        Loss and gradient are computed in float64. The products of the Hessian are computed in ``dtype`` and added in
+        float64. ``scale`` (n_features,): the columns' units in `CurvatureSums.largest_square`.
         """
         sums: CurvatureSums = self.run("grad_hess", W, center, scale, dtype)
         return sums
 
     def hess_vec(self, W: Array, V: Array, center: Array, dtype: Any = None) -> Array:
-        """Return the Hessian of the loss at ``W`` times ``V``, both of shape W; one read of X."""
+        """Return the Hessian of the sum of losses at ``W`` times ``V``; V and the product have the shape of W."""
         return np.asarray(self.run("hess_vec", W, V, center, dtype or self.dtype))
 
     def hess_diag(self, W: Array, center: Array) -> Array:
-        """Return the Hessian's diagonal at ``W``, of the shape of W; one read of X."""
+        """Return the Hessian's diagonal at ``W``, of the shape of W."""
         return np.asarray(self.run("hess_diag", W, center, self.dtype))
 
     def losses_along(self, W: Array, V: Array, center: Array, steps: Array, dtype: Any = None) -> Array:
-        """Return ``sum_i s_i loss_i`` at ``W + t V`` for each t of ``steps``; one read of X."""
+        """Return ``sum_i s_i loss_i`` at ``W + t V`` for each t of ``steps``, of the shape of steps."""
         return np.asarray(self.run("losses_along", W, V, center, steps, np.dtype(dtype or self.dtype)))
 
     def largest_square(self, W: Array, center: Array) -> float:
-        """Return the largest ``||x~_i W||^2`` over rows of positive weight, of any number of columns; one read of X."""
+        """Return the largest ``||x~_i W||^2`` over rows of positive weight; W may have any number of columns."""
         largest: Largest = self.run("largest_square", W, center)
         return largest.value
 
     def widest_row(self, center: Array, scale: Array) -> float:
-        """Return the largest ``sum_j ((x_ij - center_j) / scale_j)^2``, to 1e-4, never less; one read of X."""
+        """Return the largest ``sum_j ((x_ij - center_j) / scale_j)^2`` over rows, or up to 1e-4 of it more."""
         largest: Largest = self.run("widest_row", center, scale)
         return largest.value
 
     def gram(self, center: Array) -> Array:
-        """Return ``sum_i s_i x~_i x~_i'`` with ``x~ = (x - center, 1)``, products in the source's type; one read."""
+        """Return ``sum_i s_i x~_i x~_i'``, square of n_features + 1, products in the source's type."""
         return np.asarray(self.run("gram", center, self.dtype))
 
     def class_curvature(self, W: Array, center: Array, dtype: Any = None) -> Array:
-        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``W``, p of ``dtype``; one read of X."""
+        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K), the probabilities p at ``W`` computed in ``dtype``."""
         products: ClassProducts = self.run("class_curvature", W, center, dtype or self.dtype)
         return products.curvature
 
-    def information(self, center: Array) -> Array:
-        """Return ``sum_i a_ij`` and ``sum_i a_ij^2`` with ``a_ij = s_i (x_ij - center_j)^2``; one read of X.
+    def column_squares(self, center: Array) -> Array:
+        """Return ``sum_i a_ij`` and ``sum_i a_ij^2`` with ``a_ij = s_i (x_ij - center_j)^2``, shape (2, n_features).
 
-        Shape (2, n_features). Where a few rows hold most of a column's sum, little is known of its coefficient.
+        They tell whether a few rows hold most of a column's sum: `fastlogit.objective.Objective.effective_rows`.
         """
-        return np.asarray(self.run("information", center))
+        return np.asarray(self.run("column_squares", center))
 
-    # Of few rows, all at once --------------------------------------------------------------------------------------
+    # For few rows, all at once -------------------------------------------------------------------------------------
 
     def together(self) -> Block:
-        """Return all rows as one block, for few rows: copied where they are in several."""
+        """Return all rows as one block, copied if they are in several."""
         return Block.join(list(self.blocks()))
 
     def row_products(self, center: Array, weight: Array) -> Array:
-        """Return ``sum_j weight_j (x_ij - center_j) (x_lj - center_j)`` (n_samples, n_samples), for few rows.
-
-        One read of X; products in float64.
-        """
+        """Return ``sum_j weight_j (x_ij - center_j) (x_lj - center_j)`` (n_samples, n_samples), in float64."""
         return np.asarray(self.together().storage.row_products(center, weight))
 
     def combination(self, center: Array, rows: NDArray[np.intp], shares: Array) -> Array:
-        """Return ``sum_i (x_i - center) shares_i`` (n_features, K) over some rows, shares (rows, K); one read of X."""
+        """Return ``sum_i (x_i - center) shares_i`` (n_features, K) over the given rows; ``shares`` (len(rows), K)."""
         return np.asarray(self.together().storage.combination(center, rows, shares))
 
     def margins(self, W: Array, center: Array) -> Array:
-        """Return ``(x_i - center) W + intercepts`` (n_samples, K), without offsets, in float64; one read of X."""
+        """Return the margins (n_samples, K) without offsets, in float64."""
         return decision_function(self.together().storage, W, center, np.float64)
 
     def with_rows(self, X: Array) -> "Source":
-        """Return the source of other rows X (n_samples, m) with the same labels, weights and offsets."""
+        """Return the source that has other rows X (n_samples, m), with the same labels, weights and offsets."""
         from fastlogit.sources.memory import MemorySource
 
         rows = Rows(read_only(np.ascontiguousarray(X)))

@@ -9,7 +9,7 @@ from fastlogit.kernels.machine.jit import TILE_OPTIONS, kernel
 from fastlogit.kernels.machine.jit import tile as compiled
 from fastlogit.kernels.passes.first_order import row_weights
 from fastlogit.kernels.storages.protocol import ROWS_AT_ONCE, accumulate_moments, bounds, row_bounds, take
-from fastlogit.kernels.storages.tiles import accumulate_information, squares, tile_scratch
+from fastlogit.kernels.storages.tiles import accumulate_squares, squares, tile_scratch
 
 _ROWS = 128
 
@@ -122,7 +122,7 @@ def survey(
 
 
 @kernel
-def information(
+def column_squares(
     chunk: int, n_chunks: int, storage: Any, targets: Any, center: Any, first: int, last: int, sums: Any, totals: Any
 ) -> None:
     """Add up ``a = s (x - center)^2`` and ``a^2`` of every column into ``sums`` (n_chunks, 2, padded), in one read.
@@ -140,7 +140,7 @@ def information(
         n = min(_ROWS, end - start)
         row_weights(targets, start, n, factor, S, F, weights)
         take(storage, start, n, center, B)
-        accumulate_information(storage, start, n, F, center, B, sums[chunk])
+        accumulate_squares(storage, start, n, F, center, B, sums[chunk])
         for r in range(n):
             totals[chunk, 0] += F[r]
             totals[chunk, 1] += F[r] * F[r]

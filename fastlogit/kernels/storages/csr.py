@@ -47,7 +47,7 @@ class CSR(_Arrays, Storage):
     """
 
     __slots__ = ()
-    takes_tiles, n_powers, n_information = False, 3, 4
+    takes_tiles, n_powers, n_squares = False, 3, 4
 
     @classmethod
     def of(cls, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], n_features: int) -> "CSR":
@@ -152,10 +152,10 @@ class CSR(_Arrays, Storage):
         zeros = _weight_of_zeros(weight, weights)
         return np.stack([step - shift * zeros, squares + shift**2 * zeros])
 
-    def information(
+    def column_squares(
         self, sums: NDArray[np.float64], totals: NDArray[np.float64], center: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """See `Storage.information`: the first two sums are those of the nonzeros' weights and of their squares."""
+        """See `Storage.column_squares`: the first two sums are those of the nonzeros' weights and of their squares."""
         weights, squares_of_weights, a, squares_of_a = sums
         return np.stack(
             [

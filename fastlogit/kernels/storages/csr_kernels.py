@@ -8,7 +8,7 @@ from numba.extending import overload
 from fastlogit.kernels.machine.jit import TILE_OPTIONS, tile
 from fastlogit.kernels.storages import protocol, tiles
 from fastlogit.kernels.storages.csr import is_csr
-from fastlogit.kernels.storages.nonzeros import accumulate_row, add_information, add_powers, add_row, margins_of_row
+from fastlogit.kernels.storages.nonzeros import accumulate_row, add_powers, add_row, add_squares, margins_of_row
 
 # A tile is walked twice, the second time from the cache.
 TILE_BYTES = 1 << 16
@@ -169,12 +169,12 @@ def _squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, 
         out[r] = max(total, 0.0)
 
 
-@_of_csr(tiles.accumulate_information)
-def _accumulate_information(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
+@_of_csr(tiles.accumulate_squares)
+def _accumulate_squares(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
     # sums[p, j] += sum over nonzeros of s, s^2, a and a^2 with a = s (x - center_j)^2
     for r in range(n):
         p, end = _nonzeros(storage, start + r)
-        add_information(storage.data, storage.indices, p, end, S[r], center, sums)
+        add_squares(storage.data, storage.indices, p, end, S[r], center, sums)
 
 
 @_of_csr(tiles.accumulate_gram)

@@ -187,4 +187,4 @@ def _adder(powers: Callable[[Vector, Vector], list[tuple[Vector, Any]]]) -> Any:
 
 
 add_powers = _adder(lambda s, x: [(s, 1.0), (s, x), (s * x, x)])
-add_information = _adder(lambda s, x: [(s, 1.0), (s, s), (s * x, x), (s * x * x, s * x * x)])
+add_squares = _adder(lambda s, x: [(s, 1.0), (s, s), (s * x, x), (s * x * x, s * x * x)])

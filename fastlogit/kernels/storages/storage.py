@@ -26,14 +26,14 @@ class Storage:
     ----------
     takes_tiles : bool
         Whether compiled code can take a tile of centred rows.
-    n_powers, n_information : int
-        How many sums `accumulate_moments` and `accumulate_information` add up for each column.
+    n_powers, n_squares : int
+        How many sums `accumulate_moments` and `accumulate_squares` add up for each column.
     """
 
     __slots__ = ()
     takes_tiles: ClassVar[bool] = True
     n_powers: ClassVar[int] = 2
-    n_information: ClassVar[int] = 2
+    n_squares: ClassVar[int] = 2
     shape: Any
     dtype: Any
 
@@ -112,12 +112,12 @@ class Storage:
         """
         return sums
 
-    def information(
+    def column_squares(
         self, sums: NDArray[np.float64], totals: NDArray[np.float64], center: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return ``sum_i a_ij^p`` for p = 1, 2 with ``a_ij = s_i (x_ij - center_j)^2`` from what kernels have added up.
 
-        ``sums`` (n_information, n_features); ``totals`` (2,) are ``sum_i s_i`` and ``sum_i s_i^2``.
+        ``sums`` (n_squares, n_features); ``totals`` (2,) are ``sum_i s_i`` and ``sum_i s_i^2``.
         """
         return sums
 

@@ -27,9 +27,9 @@ def squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, b
     raise for_kernels("squares")
 
 
-def accumulate_information(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
+def accumulate_squares(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
     """``sums[p, j] += sum_r a^(p + 1)`` with ``a = S[r] (x[start + r, j] - center[j])^2``, for p < 2."""
-    raise for_kernels("accumulate_information")
+    raise for_kernels("accumulate_squares")
 
 
 def accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B: Any, Q: Any, H: Any) -> None:
@@ -60,8 +60,8 @@ def _squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, 
     row_squares(B, inverse_scale, n, out)
 
 
-@_of_tiles(accumulate_information)
-def _accumulate_information(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
+@_of_tiles(accumulate_squares)
+def _accumulate_squares(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
     for r in range(n):
         for j in range(center.size):
             a = S[r] * B[r, j] * B[r, j]

@@ -1,4 +1,4 @@
-"""Rows that lie in memory."""
+"""The source of rows in memory."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from fastlogit.sources.protocol import Source
 
 
 class MemorySource(Source):
-    """Blocks of rows in memory, as a rule one.
+    """Blocks of rows in memory, usually one.
 
     Parameters
     ----------
     blocks : sequence of Block
-        In the order of their rows: each begins where the one before ends.
+        In the order of rows: each ``first_row`` is where the block before ends.
     feature_names : sequence of str, optional
-        What messages call the columns.
+        Names of the columns in messages.
     """
 
     def __init__(self, blocks: Sequence[Block], feature_names: Sequence[str] | None = None) -> None:
@@ -30,12 +30,12 @@ class MemorySource(Source):
 
     @property
     def storage(self) -> Any:
-        """The rows, where there is one block."""
+        """The rows of a source of one block."""
         (block,) = self._blocks
         return block.storage
 
     @property
     def targets(self) -> Targets:
-        """What the rows come with, where there is one block."""
+        """Labels, weights and offsets of a source of one block."""
         (block,) = self._blocks
         return block.targets

@@ -1,8 +1,8 @@
-"""The rows of a sample: outliers, each for itself, and others drawn class by class.
+"""The rows of a sample: outliers, which stand for themselves, and rows drawn class by class.
 
-A row is drawn where a hash of its number is below a limit that its class has. The limits follow from the numbers of
-rows of each class alone, so that a block draws its own rows without knowing any other, and the sample does not depend
-on how rows are cut into blocks and parts. Rows of weight zero neither count nor are drawn.
+A row is drawn if a hash of its index is below its class's limit. Limits follow from the classes' numbers of rows alone,
+so that a block draws its rows without knowing any other block, and the sample does not depend on how rows are cut into
+blocks and parts. Rows of weight zero are neither counted nor drawn.
 """
 
 from dataclasses import dataclass, replace
@@ -20,14 +20,14 @@ _BITS = 2**64 - 1
 
 
 def pieces(values: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:
-    """Return what chunks have found: ``counts`` (chunks, 2) has where each begins, and how many it found."""
+    """Return the values that chunks found, in order; ``counts`` (n_chunks, 2): where each chunk's begin, how many."""
     return np.concatenate([values[a : a + n] for a, n in counts])
 
 
 def mixed(seed: int) -> int:
-    """Return 64 well mixed bits of a seed (SplitMix64): the hash of a row adds them to its number.
+    """Return 64 well mixed bits of a seed (SplitMix64); the hash of a row adds them to its index.
 
-    Seeds as they are would lie so close together that the sample of one is that of the other, moved by a few rows.
+    With seeds 0 and 1 themselves, the sample of one would be the sample of the other shifted by one row.
     """
     x = (seed + 1) * 0x9E3779B97F4A7C15 & _BITS
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & _BITS
@@ -36,14 +36,14 @@ def mixed(seed: int) -> int:
 
 
 class Limits(NamedTuple):
-    """Below which hash a row of each class is drawn.
+    """The hashes below which rows are drawn.
 
     Attributes
     ----------
     seed : int
-        64 mixed bits.
+        64 mixed bits, added to the index of a row before it is hashed.
     of_class : ndarray (n_strata,) uint64
-        The limits; soft labels are all of one class here.
+        The limit of each class; soft labels count as one class.
     """
 
     seed: int
@@ -51,14 +51,14 @@ class Limits(NamedTuple):
 
     @classmethod
     def of(cls, counts: NDArray[np.int64], n: int, seed: int) -> "Limits":
-        """Return the limits for about ``n`` rows, at least n / (2 n_strata) of a class that has as many."""
+        """Return the limits for about ``n`` rows, of each class n / (2 n_strata) at least, or all that it has."""
         rate = np.minimum(1.0, np.maximum(n / counts.sum(), n / (2 * len(counts)) / np.maximum(counts, 1)))
         rate[counts == 0] = 0.0  # a class of weight zero
         return cls(mixed(seed), np.minimum(rate * 2.0**64, 2.0**64 - 2048.0).astype(np.uint64))
 
 
 def drawn(targets: Targets, limits: Limits, first_row: int, first: int, last: int) -> NDArray[np.int64]:
-    """Return which rows from ``first`` to ``last`` of a block are drawn; ``first_row`` is the number of its first."""
+    """Return which of a block's rows ``first`` to ``last`` are drawn; ``first_row`` is the index of its first row."""
     chunks = n_chunks(last - first, 1)
     rows, counts = np.empty(last - first, np.int64), np.empty((chunks, 2), np.int64)
     seed = np.uint64(limits.seed + first_row & _BITS)
@@ -68,18 +68,18 @@ def drawn(targets: Targets, limits: Limits, first_row: int, first: int, last: in
 
 @dataclass(frozen=True)
 class Found:
-    """Rows that a survey has found in one block, by their numbers within it.
+    """Rows that a survey has picked in one block, by their indices within the block.
 
     Attributes
     ----------
     block : Block
-        Where they are.
+        The block.
     drawn : ndarray of int
-        Rows that are drawn, ascending.
+        The drawn rows, ascending.
     outliers : ndarray of int
-        Rows that lie far out, ascending, some of them drawn too.
-    squares : ndarray
-        How far: the outliers' squared norms in units of deviations.
+        The outliers, ascending; a row may be in both.
+    squares : ndarray (len(outliers),)
+        The outliers' squared norms in standardised columns.
     """
 
     block: Any
@@ -96,11 +96,11 @@ class Found:
         )
 
     def within(self, is_kept: NDArray[np.bool_]) -> "Found":
-        """Return it with those outliers alone."""
+        """Return the same with these outliers alone; ``is_kept`` (len(outliers),)."""
         return replace(self, outliers=self.outliers[is_kept], squares=self.squares[is_kept])
 
     def taken(self) -> "Found":
-        """Return the same with a copy of these rows in the block's place, for a block that will be gone."""
+        """Return the same with the block replaced by a copy of these rows, for a block that does not stay."""
         rows = np.union1d(self.drawn, self.outliers)
         where = (np.searchsorted(rows, some) for some in (self.drawn, self.outliers))
         return Found(self.block.take(rows), next(where), next(where), self.squares)
@@ -108,16 +108,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """What a survey knows of some rows: it adds up.
+    """Result of a survey of consecutive rows; those of the rows that follow are added by ``+``.
 
     Attributes
     ----------
     moments : Moments
-        Those of the columns.
+        Moments of the columns.
     found : tuple of Found
-        Of each block the rows for a sample, in the order of rows.
+        The rows picked in each block, in the order of rows.
     most : int
-        How many outliers may be kept: the farthest.
+        Number of outliers to keep: the farthest.
     """
 
     moments: Moments
@@ -134,7 +134,7 @@ class Surveyed:
         drawn: NDArray[np.int64],
         most: int,
     ) -> "Surveyed":
-        """Return what is known of one part of a block."""
+        """Return the result for one part of a block."""
         return cls(moments, (Found(block, drawn, outliers, squares),), most)._within_most()
 
     def __add__(self, other: "Surveyed") -> "Surveyed":
@@ -154,22 +154,22 @@ class Surveyed:
         return replace(self, found=tuple(each.within(some) for each, some in kept))
 
     def taken(self) -> "Surveyed":
-        """Return the same with the rows copied, for blocks that will be gone."""
+        """Return the same with the picked rows copied, for blocks that do not stay."""
         return replace(self, found=tuple(each.taken() for each in self.found))
 
     def sample(self, counts: NDArray[np.int64]) -> tuple[Any, float]:
-        """Return the rows that were found as one block, weighted so that they stand for all.
+        """Return the picked rows as one block, weighted to represent all rows.
 
         Parameters
         ----------
         counts : ndarray (n_strata,)
-            The rows of positive weight of each class.
+            Number of rows of positive weight of each class.
 
         Returns
         -------
         (Block, float)
-            Outliers stand for themselves, the others for the rest of their class, by their weights; and the most rows
-            that one of them stands for.
+            The block, in which an outlier keeps its weight, and a drawn row's is multiplied by the number of rows of
+            its class, outliers excluded, for each one drawn; and the largest such factor, at least 1.
         """
         strata = len(counts)
         far, near = np.zeros(strata), np.zeros(strata)

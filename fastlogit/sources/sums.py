@@ -1,4 +1,4 @@
-"""What a read of rows returns: sums, each of which knows how it adds up with that of the rows that follow."""
+"""Results of operations on rows: each defines ``+`` with the result for the rows that follow."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class PassSums:
-    """What one read returns.
+    """Loss and gradient.
 
     Attributes
     ----------
@@ -17,10 +17,10 @@ class PassSums:
     grad : ndarray of shape W
         Its gradient with respect to ``W``.
     smallest_margin : float
-        The least, over rows of positive weight, of how far the true class leads the best other, offset left out.
-        Positive over all rows proves separation; ``-inf`` where labels are soft.
+        The smallest lead, over rows of positive weight, of the true class's margin over the largest of the others,
+        without offsets. If it is positive over all rows the classes are separated. ``-inf`` for soft labels.
     n_correct : int
-        Rows of positive weight whose true (soft labels: likeliest) class leads.
+        Rows of positive weight whose true class (soft labels: likeliest class) has the largest margin.
     """
 
     loss_sum: float
@@ -39,15 +39,15 @@ class PassSums:
 
 @dataclass(frozen=True)
 class CurvatureSums(PassSums):
-    """What a read returns that takes the Hessian with it.
+    """Loss, gradient and Hessian.
 
     Attributes
     ----------
     hess : ndarray (K (K + 1) / 2, n_features + 1, n_features + 1)
-        The Hessian's blocks of classes k <= l, in that order, each symmetric: ``sum_i s_i c_kl x~_i x~_i'`` with
-        ``x~ = (x - center, 1)`` and ``c_kl = p_k (delta_kl - p_l)``, for two classes ``p (1 - p)``.
+        The Hessian's blocks of classes k <= l, row by row of the upper triangle, each symmetric:
+        ``sum_i s_i c_kl x~_i x~_i'`` with ``c_kl = p_k (delta_kl - p_l)``, for two classes ``p (1 - p)``.
     largest_square : float
-        The largest ``||x~||^2``, each column in units of its scale, over rows of positive weight.
+        The largest ``||x~||^2`` over rows of positive weight, each column divided by its scale.
     """
 
     hess: NDArray[np.float64]
@@ -88,7 +88,7 @@ class Moments:
     squares: NDArray[np.float64]
 
     def __add__(self, other: "Moments") -> "Moments":
-        """Merge by Chan, Golub and LeVeque's rule (1979): nothing is squared that has not been centred."""
+        """Merge by the rule of Chan, Golub and LeVeque (1979), which squares nothing but differences of means."""
         n_samples, weight = self.n_samples + other.n_samples, self.weight + other.weight
         share = other.weight / weight if weight > 0.0 else 0.0
         step = other.mean - self.mean
@@ -101,20 +101,20 @@ class Moments:
 
     @property
     def variance(self) -> NDArray[np.float64]:
-        """The population variance of each column, 0 where rounding is all there is.
+        """The population variance (n_features,), 0 where it is no more than rounding errors.
 
-        A column is constant where ``var <= n eps var + (n mean eps)^2`` with n = n_samples (scikit-learn's test,
-        scikit-learn#19726).
+        That is where ``var <= n eps var + (n mean eps)^2``, n = n_samples: scikit-learn's test of a constant column
+        (scikit-learn#19726).
         """
         variance = self.squares / self.weight
         n_eps = self.n_samples * np.finfo(np.float64).eps
-        constant = np.sqrt((1.0 - n_eps) * variance) <= n_eps * np.abs(self.mean)  # of 1e300 a square overflows
+        constant = np.sqrt((1.0 - n_eps) * variance) <= n_eps * np.abs(self.mean)  # roots: squares overflow
         return np.where(constant, 0.0, variance)
 
 
 @dataclass(frozen=True)
 class Largest:
-    """The largest of some numbers of the rows."""
+    """The largest value of some function over rows."""
 
     value: float
 
@@ -135,12 +135,12 @@ class ClassProducts:
     def curvature(self) -> NDArray[np.float64]:
         """``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K)."""
         others = self.products.copy()
-        np.fill_diagonal(others, 0.0)  # p - p^2 is what p has with the others: nothing cancels where p is nearly 1
+        np.fill_diagonal(others, 0.0)  # p_k - p_k^2 = sum of p_k p_l, l != k: no cancellation where p_k is nearly 1
         K = n_margins(len(others))
         curvature = np.diag(others.sum(axis=0)) - others
         return np.asarray(curvature[-K:, -K:])
 
 
 def n_margins(n_classes: int) -> int:
-    """Return K, the number of margins a row."""
+    """Return K, the number of margins of a row."""
     return 1 if n_classes == 2 else n_classes

@@ -1,4 +1,4 @@
-"""From labels, weights and offsets as people have them to what kernels read: as they lie wherever that can be."""
+"""Labels, weights and offsets: checked, and converted to what kernels read, without a copy where possible."""
 
 from collections.abc import Mapping
 from numbers import Real
@@ -19,11 +19,11 @@ from fastlogit.sources.numbers import as_numbers, check_is_data, check_not_maske
 from fastlogit.sources.sums import n_margins
 
 _BLOCK = 1 << 20
-#: Weights of all rows together: second moments of weights times squares stay below 1e308 for columns up to 1e50.
+#: Largest sum of weights: second moments of weights times squares stay below 1e308 for columns up to 1e50.
 MOST_WEIGHT = 1e100
-#: And no less: squares of curvatures, and what is divided by them, are then neither 0 nor infinite.
+#: Smallest sum of weights: squares of curvatures, and quotients by them, are neither 0 nor infinite.
 LEAST_WEIGHT = 1e-100
-#: Margins of float32 and losses in all rows stay finite; -1e30 rules a class out in a row as well as anything.
+#: Largest offset: margins in float32, and sums of losses, stay finite; -1e30 does rule out a class in a row.
 MOST_OFFSET = 1e30
 
 
@@ -43,7 +43,7 @@ def _check_finite(name: str, array: NDArray[Any]) -> None:
 
 
 def as_labels(name: str, y: Any) -> Any:
-    """Return labels as they are where they have a shape or are Arrow's, else an array of them.
+    """Return labels unchanged if they have a shape or are Arrow's, else as an array.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def as_labels(name: str, y: Any) -> Any:
 
 
 def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, name: str = "Y") -> NDArray[Any]:
-    """Return class codes in the smallest unsigned type that holds them; booleans as they lie.
+    """Return class codes in the smallest unsigned type that holds them; booleans are not copied.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def as_codes(labels: ArrayLike, n_samples: int, n_classes: int | None = None, na
     n_samples : int
         The rows of X.
     n_classes : int, optional
-        Codes must be below it; by default the largest code decides.
+        Codes must be below it; by default it is the largest code plus 1.
     name : str
-        What error messages call the labels.
+        Name of the labels in error messages.
 
     Raises
     ------
@@ -134,16 +134,16 @@ def as_soft(values: ArrayLike, n_samples: int) -> NDArray[Any]:
 
 
 def _as_float(name: str, values: Any) -> NDArray[Any]:
-    """Return an array of float32 or float64 as it lies; others become float64."""
+    """Return a contiguous array: float32 and float64 keep their type, others become float64."""
     array = as_numbers(name, values)
     native = array.dtype.kind == "f" and array.dtype.itemsize in (4, 8) and array.dtype.isnative
     return np.ascontiguousarray(array, dtype=array.dtype if native else np.float64)
 
 
 def as_weight(values: ArrayLike | None, n_samples: int) -> NDArray[Any]:
-    """Return the rows' weights (n_samples,), empty where there are none; errors as in `as_offset`.
+    """Return the row weights (n_samples,), or an empty array for None; one number is every row's weight.
 
-    One number is the weight of every row.
+    Errors as in `as_offset`.
     """
     if values is None:
         return read_only(np.empty(0))
@@ -166,14 +166,12 @@ def as_weight(values: ArrayLike | None, n_samples: int) -> NDArray[Any]:
 
 
 def as_offset(values: ArrayLike | None, n_samples: int, K: int) -> NDArray[Any]:
-    """Return what is added to the margins, (n_samples, K), empty where there is nothing.
-
-    For two classes, whose margin is one, (n_samples,) is (n_samples, 1).
+    """Return offsets of the margins (n_samples, K), or an empty array for None; for two classes (n_samples,) will do.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no such array of numbers of 1e30 at most.
+        If the values are not numbers, the shape is another, or a value is not finite or above 1e30 in absolute value.
     """
     if values is None:
         return read_only(np.empty((0, 0)))
@@ -202,7 +200,7 @@ def memory_source(
     loss: Loss | None = None,
     rows_per_part: int | None = None,
 ) -> MemorySource:
-    """Return the source of rows in memory, nothing copied that can be read as it lies.
+    """Return the source of rows in memory; what kernels can read in place is not copied.
 
     Parameters
     ----------
@@ -211,9 +209,9 @@ def memory_source(
     y : array_like (n_samples,) or (n_samples, n_classes)
         Class codes, or probabilities.
     sample_weight : array_like (n_samples,) or float, optional
-        Not negative, of every row where it is one number; float32 and float64 are read as they lie.
+        Row weights, not negative; one number is every row's weight. float32 and float64 are read in place.
     class_weight : array_like (n_classes,), optional
-        Multiplies the weights of a class; with class codes only.
+        Multiplies the weights of each class's rows; with class codes only.
     offset : array_like (n_samples,) or (n_samples, K), optional
         Added to the margins.
     loss : Loss, optional
@@ -245,12 +243,12 @@ def memory_source(
 def targets_of(
     y: NDArray[Any], loss: Loss, weight: NDArray[Any], class_weight: ArrayLike | None, offset: NDArray[Any]
 ) -> Targets:
-    """Return what the rows come with, from what `as_codes` or `as_soft`, `as_weight` and `as_offset` give.
+    """Return the targets of rows from the results of `as_codes` or `as_soft`, `as_weight` and `as_offset`.
 
     Raises
     ------
     ValueError
-        If the class weights do not fit.
+        If the class weights are not n_classes numbers of at least 0, or all weights sum to too much or too little.
     """
     if class_weight is None:
         return _weighed(Targets(y, weight, read_only(np.empty(0)), offset))
@@ -272,7 +270,7 @@ def targets_of(
 
 
 def _weighed(targets: Targets) -> Targets:
-    """Return targets whose weights' sum leaves room for the squares that are made of it, and their inverses."""
+    """Return the targets, or raise ValueError if squares of the sum of weights, or their inverses, would overflow."""
     factor = float(targets.class_weight.max(initial=0.0)) if targets.class_weight.size else 1.0
     with np.errstate(over="ignore"):
         total = factor * float(targets.weight.sum(dtype=np.float64) if targets.weight.size else len(targets.y))
@@ -293,11 +291,11 @@ def _names_of_weights(targets: Targets) -> str:
 
 
 def check_classes(targets: Targets) -> None:
-    """Raise ValueError where all rows of positive weight are of one class."""
+    """Raise ValueError if all rows of positive weight are of one class."""
     y, weight, factors = targets.y, targets.weight, targets.class_weight
     soft = y.ndim == 2
     if not soft and (not weight.size or weight.min() > 0.0) and (not factors.size or factors.min() > 0.0):
-        return  # `as_codes` and `fastlogit.estimators.labels.encoded` have seen to it
+        return  # already checked, by `as_codes` or `fastlogit.estimators.labels.encoded`
     n_classes = y.shape[1] if soft else int(y.max()) + 1
     present = np.zeros(n_classes, np.bool_)
     for first in range(0, len(y), _BLOCK):

@@ -1,6 +1,6 @@
-"""Cholesky factors, block by block: between blocks Ctrl-C and the time limit are heard.
+"""Cholesky factorisations, block by block, so that Ctrl-C and the time limit take effect between blocks.
 
-No eigenvalue problem of all parameters is ever solved: it takes some thirty times as long as a factor, in one call.
+They replace eigenvalue decompositions, which take about thirty times as long, in one call.
 """
 
 import numpy as np
@@ -10,14 +10,15 @@ from fastlogit.kernels.machine import clock
 
 Array = NDArray[np.float64]
 _BLOCK = 512
-# Multiply-adds a second at least, on one slow core: what one LAPACK call may take is judged by it.
+# Multiply-adds per second of one slow core, from which the time of a LAPACK call is estimated.
 _RATE = 5e9
 
 
 def cholesky(A: Array) -> Array | None:
-    """Return lower L with ``L L' = A``, None where A is not positive definite; only its lower triangle is read.
+    """Return lower triangular L with ``L L' = A`` (n, n), or None if A is not positive definite.
 
-    Left-looking: a block of columns takes what those before it leave of A, in one product of matrices.
+    Only the lower triangle of A is read. The algorithm is left-looking: from a block of columns of A the products of
+    all columns of L before it are subtracted at once.
     """
     from scipy import linalg
 
@@ -41,17 +42,24 @@ def cholesky(A: Array) -> Array | None:
 
 
 def pivoted(A: Array, tol: float) -> tuple[Array, NDArray[np.intp]]:
-    """Return B (n, rank) with ``B B' = A`` but for pivots up to ``tol``, and the pivots' places.
+    """Factorise positive semidefinite A (n, n) with complete pivoting, until no pivot exceeds ``tol``.
 
-    ``B[places]`` is lower triangular. A is positive semidefinite. (LAPACK's dpstrf: C. Lucas, "LAPACK-style codes for
-    level 2 and 3 pivoted Cholesky factorizations", LAPACK Working Note 161 (2004).)
+    Returns
+    -------
+    (ndarray (n, rank), ndarray (rank,) of int)
+        B with ``B B' = A``, up to the part left out, and the pivots' indices: ``B[pivots]`` is lower triangular.
+
+    Notes
+    -----
+    LAPACK's dpstrf: C. Lucas, "LAPACK-style codes for level 2 and 3 pivoted Cholesky factorizations", LAPACK Working
+    Note 161 (2004).
     """
     from scipy.linalg.lapack import dpstrf
 
     n = len(A)
     clock.check(n**3 / 3.0 / _RATE)
     factor, order, rank, _ = dpstrf(A, tol=tol, lower=1)
-    places, rank = np.asarray(order, np.intp) - 1, max(int(rank), 1)
+    pivots, rank = np.asarray(order, np.intp) - 1, max(int(rank), 1)
     B = np.zeros((n, rank))
-    B[places] = np.tril(factor)[:, :rank]
-    return B, places[:rank]
+    B[pivots] = np.tril(factor)[:, :rank]
+    return B, pivots[:rank]

@@ -15,7 +15,7 @@ from fastlogit.solvers.solution import Row, Solution, Status
 from fastlogit.sources.numbers import named
 from fastlogit.sources.targets import check_classes, memory_source
 
-# A warning of separation names so many columns at most, those that count at least this share of the first.
+# A warning of separation names at most this many columns, whose coefficients are at least this share of the largest.
 _NAMED, _LEADING = 5, 0.3
 _SEPARATIONS = (Status.SEPARATED, Status.QUASI_SEPARATED, Status.WEAKLY_PENALIZED)
 
@@ -40,39 +40,39 @@ def solve(
 ) -> Solution:
     """Minimise ``sum_i s_i loss_i + (1 / C) (1/2 ||w||^2)`` to a relative gap of ``tol``.
 
-    The loss is the logistic one for two classes, that of softmax for more; intercepts are not penalised. The answer
-    does not depend on how the columns are scaled or shifted.
+    The loss is logistic for two classes, softmax cross-entropy for more; intercepts are not penalised. Solvers
+    work on standardised columns: how the columns are scaled or shifted slows none of them down.
 
     Parameters
     ----------
     X : array_like (n_samples, n_features)
-        Read as it lies, never copied or written; see `fastlogit.sources.intake.as_storage`.
+        Read in place, never copied or written; see `fastlogit.sources.intake.as_storage`.
     y : array_like (n_samples,) or (n_samples, n_classes)
         Class codes 0, 1, ..., or probabilities.
     C : float
         Inverse strength of the penalty, infinity for none.
     sample_weight : array_like (n_samples,) or float, optional
-        Row weights, not negative; one number is that of every row.
+        Row weights, not negative; one number is every row's weight.
     class_weight : array_like (n_classes,), optional
-        Multiplies the weights of each class.
+        Multiplies the weights of each class's rows.
     offset : array_like (n_samples,) for two classes, (n_samples, n_classes) for more, optional
         Added to the margins.
     fit_intercept : bool
         Whether there are intercepts.
     standardize : bool
-        Penalise the coefficients of standardised columns instead.
+        Whether w in the penalty are the coefficients of standardised columns.
     solver : {"auto", "newton", "lbfgs", "newton-cg"}
-        "auto": see `fastlogit.plan.chosen`.
+        "auto" chooses by the shape of X: see `fastlogit.plan.chosen`.
     tol : float
         Relative gap ``(F - F*) / F`` to reach.
     max_iter : int
-        Iterations at most.
+        Largest number of iterations.
     time_limit : float, optional
-        Seconds, after which the best point so far is returned: no later than 0.2 s and one kernel call after it.
+        Seconds after which the fit ends with the best point so far, at most 0.2 s and one kernel call late.
     n_threads : int, optional
-        Threads of the kernels; by default all, but one where there is little to do.
+        Threads of the kernels; by default all, or one where there is little to do.
     random_state : int, RandomState or None
-        Seeds the sample's hash; None draws a seed from NumPy's global state.
+        Seed of the sample; None draws one from NumPy's global state.
     callback : callable, optional
         Called with a `fastlogit.solvers.solution.Row` after each iteration; returning True stops.
 
@@ -85,7 +85,7 @@ def solve(
     Raises
     ------
     TypeError, ValueError
-        Naming the argument, what it has, and what is needed.
+        If an argument is not valid: the message names it, what it has, and what is needed.
 
     fastlogit.Interrupted
         On Ctrl-C; its ``solution`` has the best point so far.
@@ -93,10 +93,10 @@ def solve(
     Warns
     -----
     ConvergenceWarning
-        If the gap was not shown to be within ``tol`` by a bound; not where the callback stopped the fit.
+        If no bound shows that the gap is within ``tol``, unless the callback stopped the fit.
     SeparationWarning
-        If there is no finite optimum, or only a penalty too weak to tell makes one; it names the columns along which
-        the coefficients grow. Separation but for rows on the boundary is looked for by "newton" alone.
+        If there is no finite optimum, or only because of a negligible penalty; it names the columns whose coefficients
+        grow. Quasi-complete separation (some rows on the boundary) is detected by "newton" alone.
     """
     check(
         "solve",
@@ -133,7 +133,7 @@ def solve(
 
 
 def warning_for(solution: Solution, objective: Objective | None) -> tuple[str, type[ConvergenceWarning]] | None:
-    """Return the warning that a solution deserves; None where it converged, or where the caller stopped the fit."""
+    """Return the message and class of a solution's warning; None if it converged, or the caller stopped the fit."""
     if solution.status is Status.INTERRUPTED or (solution.converged and not solution.separated):
         return None
     if objective is None or solution.direction is None:

@@ -1,6 +1,6 @@
 """The penalised objective as a function of one flat vector: what a solver minimises.
 
-Whatever needs a read of X is a generator of `fastlogit.reads.Read`: ``point = yield from objective.at(x)`` in another
+A method that reads X is a generator of `fastlogit.reads.Read`: ``point = yield from objective.at(x)`` in another
 generator, ``run(objective.at(x))`` elsewhere.
 """
 
@@ -16,28 +16,31 @@ from fastlogit.scaling import Scaling
 from fastlogit.sources.protocol import Source
 from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, PassSums, n_margins
 
-_FEW_ROWS, _LARGE = 100.0, 1e30
+# With more effective rows than this a column's ridge on the sample falls faster.
+_FEW_ROWS = 100.0
+# Above this size of coefficients float32 may overflow.
+_LARGE = 1e30
 _EPS, _ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
 
 
 @dataclass(frozen=True)
 class Point:
-    """The objective at a vector.
+    """The objective at a flat vector.
 
     Attributes
     ----------
     x : ndarray (n,)
-        The vector.
+        The flat vector.
     value : float
         ``F(x)``.
     grad : ndarray (n,)
-        Its gradient.
+        Gradient of F.
     smallest_margin : float
-        See `fastlogit.sources.protocol.PassSums`.
+        See `fastlogit.sources.sums.PassSums`.
     hess : ndarray (n, n) or None
-        Its Hessian, where it was asked for.
+        Hessian of F, if it was computed.
     largest_norm : float
-        The largest ``||x~_i||``, ``x~ = ((x - center) / scale, 1)``, over rows of positive weight; known with ``hess``.
+        The largest ``||x~_i||`` over rows of positive weight, if ``hess`` was computed, else NaN.
     """
 
     x: Array
@@ -50,29 +53,33 @@ class Point:
 
 @dataclass
 class Objective:
-    """``F(u) = sum_i s_i loss_i + penalty`` over scaled coordinates u.
+    """``F(u) = sum_i s_i loss_i + penalty`` as a function of scaled coefficients u.
 
-    The flat vector is the C order of ``U`` (n_features + 1, K), the coefficients of scaled columns with the intercepts
-    in the last row. Intercepts are never penalised; without ``fit_intercept`` they are held at 0.
+    The flat vector has n = (n_features + 1) K elements, those of ``U`` (n_features + 1, K) in C order: coefficients of
+    scaled columns, intercepts in the last row. Intercepts are not penalised; without ``fit_intercept`` they are held
+    at 0.
+    ``x~`` is ``((x - center) / scale, 1)``.
 
     Attributes
     ----------
     source : Source
         The rows.
     scaling : Scaling
-        The coordinates: a preconditioner, it does not change the minimum.
+        The coordinates; as a preconditioner they do not change the minimum.
     penalty : Penalty
-        On the coefficients of the data's own units.
+        Penalty on the coefficients in the data's own units.
+    fit_intercept : bool
+        Whether there are intercepts.
     weight : float
-        ``sum_i s_i``: what the Hessian's entries are like in scaled coordinates.
+        ``sum_i s_i``, the scale of the Hessian's entries in scaled coordinates.
     sample : Source or None
-        Some rows, weighted so that they stand for all.
+        A sample of the rows, weighted to represent all of them.
     n_passes : int
         Reads of X so far.
     ridge : ndarray (n_features,) or float
-        More penalty on each scaled column, which a sample has that knows little of some.
+        Further ridge penalty on scaled columns: see `on_sample`.
     smooth : Quadratic
-        The penalty over the flat vector.
+        The penalty as a function of the flat vector.
     """
 
     source: Source
@@ -98,24 +105,24 @@ class Objective:
 
     @property
     def is_weakly_penalized(self) -> bool:
-        """Whether there is no penalty, or one that tells next to nothing of scaled columns."""
+        """Whether the penalty on scaled columns is zero, or negligible compared with the loss."""
         return self.smooth.is_weak(self.weight)
 
     def _read(self, operation: str, *args: Any) -> Reads[Any]:
-        """Read X: every read is counted here."""
+        """Return an operation's sums over the source; one read of X, and the one place that counts reads."""
         sums = yield Read(self.source, operation, args)
         self.n_passes += 1
         return sums
 
     def _to_pass(self, x: Array) -> Array:
-        """Return the coefficients of ``x - center``, as a pass takes them."""
+        """Return the coefficients W of ``x - center`` that a pass takes, for the flat vector ``x``."""
         return self.scaling.to_pass(x.reshape(self.shape))
 
     def on_sample(self) -> "Reads[Objective | None]":
-        """Return the same objective over the sample's rows alone; None where there is no sample.
+        """Return the same objective over the sample alone, or None if there is no sample; one read of the sample.
 
-        Each column gets a ridge worth one of the rows that tell of it, or less where they are many: a rare level of
-        which the sample has one class only would otherwise go to infinity there.
+        Each column gets a ridge worth one of its effective rows, or less if it has more than 100: the coefficient of a
+        rare level that occurs in the sample with one class only would otherwise go to infinity.
         """
         if self.sample is None:
             return None
@@ -125,7 +132,7 @@ class Objective:
 
     def _grad(self, U: Array, grad: Array) -> Array:
         grad = self.scaling.grad_from_pass(grad) + self.smooth.grad(U)
-        if grad.shape[1] > 1:  # residuals of softmax sum to 0, and nothing else holds intercepts that all move alike
+        if grad.shape[1] > 1:  # residuals of softmax sum to 0: rounding alone would move all intercepts by one amount
             grad[-1] -= grad[-1].mean()
         if not self.fit_intercept:
             grad[-1] = 0.0
@@ -136,22 +143,22 @@ class Objective:
         return Point(x, value, self._grad(x.reshape(self.shape), sums.grad), sums.smallest_margin, **more)
 
     def at(self, x: Array, dtype: Any = np.float64) -> Reads[Point]:
-        """Return value and gradient at ``x``, computed in ``dtype``; one read of X."""
+        """Return value and gradient at ``x`` (n,), computed in ``dtype``; one read of X."""
         W = self._to_pass(x)
         return self._point(x, (yield from self._read("loss_grad", W, self.scaling.center, self._with_room(W, dtype))))
 
     def _with_room(self, W: Array, dtype: Any) -> Any:
-        """Return ``dtype``, or float64 where coefficients, and margins, are too large for float32."""
+        """Return ``dtype``, or float64 if coefficients, and so margins, may overflow float32."""
         return np.float64 if np.abs(W).max() > _LARGE else dtype
 
     def curvature_at(self, x: Array, dtype: Any = np.float64) -> Reads[Point]:
-        """Return value, gradient and Hessian at ``x``, the Hessian's products in ``dtype``; one read of X."""
+        """Return value, gradient and Hessian at ``x`` (n,), the products of the Hessian in ``dtype``; one read of X."""
         scaling = self.scaling
         sums: CurvatureSums = yield from self._read("grad_hess", self._to_pass(x), scaling.center, scaling.scale, dtype)
         return self._point(x, sums, hess=self._hess(sums), largest_norm=float(np.sqrt(sums.largest_square)))
 
     def _hess(self, sums: CurvatureSums) -> Array:
-        """Return the Hessian in the order of the flat vector: the one place that knows it."""
+        """Return the Hessian (n, n) from its blocks of two classes; only here its order of elements matters."""
         size, K = self.shape
         scale = np.append(self.scaling.scale, 1.0)
         H = np.empty((size, K, size, K))
@@ -160,55 +167,55 @@ class Objective:
             H[:, k, :, m] = H[:, m, :, k] = block
         if not self.fit_intercept:
             H[-1] = H[:, :, -1] = 0.0
-            H[-1, range(K), -1, range(K)] = 1.0  # never moves: its gradient is 0
+            H[-1, range(K), -1, range(K)] = 1.0  # regular, and without a step: the gradient is 0
         hess = H.reshape(size * K, size * K)
         hess[np.diag_indices_from(hess)] += self.smooth.curvature
         return hess
 
     def hess_vec(self, x: Array, v: Array, dtype: Any = None) -> Reads[Array]:
-        """Return the Hessian at ``x`` times ``v``, computed in ``dtype`` (by default the source's); one read of X."""
-        size = np.ldexp(1.0, np.frexp(np.abs(v).max())[1])  # a power of two: float32 has room for v / size
+        """Return the Hessian at ``x`` times ``v``, both (n,); in ``dtype``, by default the source's; one read of X."""
+        size = np.ldexp(1.0, np.frexp(np.abs(v).max())[1])  # a power of two, exact: v / size does not overflow float32
         W, V = self._to_pass(x), self._to_pass(v / size)
         dtype = self._with_room(W, dtype or self.source.dtype)
         product = yield from self._read("hess_vec", W, V, self.scaling.center, dtype)
         return self._grad(v.reshape(self.shape), size * product)
 
     def hess_diag(self, x: Array) -> Reads[Array]:
-        """Return the Hessian's diagonal at ``x``; one read of X."""
+        """Return the Hessian's diagonal (n,) at ``x``; one read of X."""
         read = self._read("hess_diag", self._to_pass(x), self.scaling.center, self.source.dtype)
         diagonal = self.scaling.to_pass(self.scaling.to_pass((yield from read))) + self.smooth.by_column[:, None]
         if not self.fit_intercept:
-            diagonal[-1] = 1.0  # never moves: its gradient is 0
+            diagonal[-1] = 1.0  # as in `_hess`
         return np.asarray(diagonal.ravel())
 
     @property
     def hess_diag_at_zero(self) -> Array:
-        """The Hessian's diagonal at 0 but for offsets and constant columns: scaled columns have the weight for square.
+        """The Hessian's diagonal (n,) at 0, offsets and constant columns left out of account; no read of X.
 
-        No read of X.
+        ``sum_i s_i ((x_ij - center_j) / scale_j)^2`` is the weight for every other column.
         """
         curvature = 1.0 / self.source.n_classes * (1.0 - 1.0 / self.source.n_classes)
         return np.asarray(curvature * self.weight + self.smooth.curvature)
 
     def values_along(self, x: Array, v: Array, steps: Array) -> Reads[Array]:
-        """Return ``F(x + t v)`` for each t of ``steps``, computed in float64; one read of X."""
+        """Return ``F(x + t v)`` for each t of ``steps``, of the shape of steps, in float64; one read of X."""
         arguments = self._to_pass(x), self._to_pass(v), self.scaling.center, steps, np.dtype(np.float64)
         losses = yield from self._read("losses_along", *arguments)
         return np.asarray(losses + [self.smooth.value(x + t * v) for t in steps])
 
     def largest_norm(self, T: Array) -> Reads[float]:
-        """Return the largest ``||x~_i' T||`` over rows of positive weight, for T (n_features + 1, m); one read of X."""
+        """Return the largest ``||T' x~_i||`` over rows of positive weight, for T (n_features + 1, m); one read of X."""
         read = self._read("largest_square", self.scaling.to_pass(T), self.scaling.center)
         largest: Largest = yield from read
         return float(largest.value**0.5)
 
     def widest_row(self) -> Reads[float]:
-        """Return the largest ``||x~_i||``, or a little more; one read of X."""
+        """Return the largest ``||x~_i||``, or up to 1e-4 of it more; one read of X."""
         largest: Largest = yield from self._read("widest_row", self.scaling.center, self.scaling.scale)
         return float((1.0 + largest.value) ** 0.5)
 
     def class_curvature(self, x: Array, dtype: Any = None) -> Reads[Array]:
-        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K) at ``x``, p of ``dtype``; one read of X."""
+        """Return ``sum_i s_i (diag(p_i) - p_i p_i')`` (K, K), p at ``x`` computed in ``dtype``; one read of X."""
         W = self._to_pass(x)
         dtype = self._with_room(W, dtype or self.source.dtype)
         products: ClassProducts = yield from self._read("class_curvature", W, self.scaling.center, dtype)
@@ -216,22 +223,23 @@ class Objective:
 
     @property
     def lost_digits(self) -> Array:
-        """Factor by which each column's rounding error exceeds that of centred rows: ``1 + (mean / deviation)^2``.
+        """Factor (n_features,) by which a column's rounding error exceeds that of centred rows.
 
-        1 where rows are centred element by element.
+        ``1 + (mean / deviation)^2`` where rows are centred by algebra, 1 where elements are centred one by one.
         """
         left = self.source.uncentred(self.scaling.center)
         return np.ones(self.source.n_features) if left is None else 1.0 + (left / self.scaling.scale) ** 2
 
     def rounding(self, point: Point) -> Reads[Array]:
-        """How far off the elements of a float64 gradient may be: four standard deviations of its sums, and more.
+        """Return a bound (n,) on the rounding errors of a gradient in float64: at least four standard deviations.
 
-        In scaled coordinates the absolute values of each sum's terms add up to the weight at most, and to
-        ``sqrt(2 F weight)``, because the residuals' squares add up to ``2 F`` at most (Pinsker's inequality). Where all
-        rows are on their class's side, residuals are as small as losses: the terms then add up to F times the longest
-        row, and err by as much as margins do, relative to themselves. Of rows that are centred by algebra they add up
-        to more where a mean is large compared with its deviation. A read of X the first time that classes are
-        separated.
+        The bound is proportional to the sum of the absolute values of an element's terms. In scaled coordinates that is
+        at most the weight, and at most ``sqrt(2 F weight)``, because the residuals' squares sum to at most ``2 F``
+        (Pinsker's inequality). If every row is on its class's side, residuals are as small as losses: the sum is then
+        at most F times the largest norm of a row, and the relative error of a term is that of a margin. For rows
+        centred by algebra it is larger where a mean is large compared with its deviation.
+
+        One read of X the first time that the classes are separated, else none.
         """
         lost = self.lost_digits
         size = np.append(np.sqrt(lost) + np.sqrt(lost - 1.0), 1.0)
@@ -243,10 +251,11 @@ class Objective:
         return np.asarray(_ROUNDINGS * _EPS * terms * np.repeat(size, self.shape[1]))
 
     def hess_below(self, x: Array, dtype: Any) -> Reads[Array | None]:
-        """Return a matrix below the Hessian at ``x``, from the sample's rows alone; None where there is no sample.
+        """Return a lower bound (n, n) of the Hessian at ``x``, from the sample alone, or None if there is no sample.
 
-        Each row's part of the Hessian is positive semidefinite, so that the sum over some rows is below that over all.
-        A row of the sample counts for `Source.largest_share` rows at most: divided by it, it counts for itself.
+        Each row's part of the Hessian is positive semidefinite, so that the sum over some rows is at most that over
+        all, in the order of definiteness. A row of the sample stands for at most `Source.largest_share` rows: divided
+        by it, no row counts more than once.
         """
         if self.sample is None:
             return None
@@ -257,9 +266,9 @@ class Objective:
         return np.asarray((hess - penalty) / self.sample.largest_share + penalty)
 
     def mean_curvature(self, x: Array) -> Reads[tuple[Array, Array]]:
-        """Return ``G = sum_i s_i x~_i x~_i'`` of the scaled columns, and the mean of ``diag(p) - p p'`` at ``x``.
+        """Return ``G = sum_i s_i x~_i x~_i'`` and the weighted mean of ``diag(p_i) - p_i p_i'`` at ``x``.
 
-        Shapes (n_features + 1, n_features + 1) and (K, K); products of X in the source's type. Two reads of X.
+        Shapes (n_features + 1, n_features + 1) and (K, K); products in the source's type. Two reads of X.
         """
         gram = yield from self._read("gram", self.scaling.center, self.source.dtype)
         S = (yield from self.class_curvature(x)) / self.weight
@@ -271,9 +280,10 @@ class Objective:
         return gram, S
 
     def effective_rows(self) -> Reads[Array]:
-        """Return how many rows tell of each column: ``(sum a)^2 / sum a^2`` with ``a = s (x - center)^2``.
+        """Return each column's effective number of rows, ``(sum a)^2 / sum a^2`` with ``a = s (x - center)^2``.
 
-        One read of X.
+        That is Kish's effective sample size with a for weights: 1 where one row has all of a column's variance. Shape
+        (n_features,); one read of X.
         """
         sums = yield from self._read("column_squares", self.scaling.center)
         return np.asarray(sums[0] ** 2 / np.where(sums[1] > 0.0, sums[1], 1.0))

@@ -1,4 +1,4 @@
-"""What a fit holds beside X, before it begins: the solver and the sample that fit into the memory allowed."""
+"""The plan of a fit: the solvers and the sample whose memory, besides X, is within the limit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,38 +9,40 @@ from fastlogit.solvers.preconditioner import LARGEST_GRAM
 from fastlogit.sources.protocol import Source
 from fastlogit.sources.sums import n_margins
 
-# A sample of a 16th, or of so many rows a column; where that is more than a fourth of all, none.
+# A sample has 1/16 of the rows, or this many for each parameter; if that is more than 1/4 of all, there is none.
 _SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 10, 0.25
 _SMALLEST_SAMPLE = 4096
-# Up to so many operations a Hessian (some milliseconds a fit) a second thread gives a fifth at best, and costs as much
-# again where other libraries' threads go on spinning (`docs/architecture.md`).
-_SHORT, _LOSS = 1 << 25, 16  # a row's loss is worth so many parameters
-#: Up to so many parameters a Hessian costs little beside the read that it comes with,
+# Below this many operations per Hessian (some milliseconds per fit) a second thread saves at most a fifth, and can
+# double the time if other libraries' threads busy-wait (`docs/architecture.md`).
+_SHORT, _LOSS = 1 << 25, 16  # a row's loss takes as long as this many parameters
+#: Up to this many parameters a Hessian takes little time compared with the read that computes it,
 CHEAP_HESSIAN = 128
-#: and up to so many multiply-adds (some 20 ms) little at all.
+#: and up to this many multiply-adds (about 20 ms) little time at all.
 CHEAP_PRODUCTS = 1 << 31
-#: In the span of the rows Newton's method is cheap up to so many parameters.
+#: In the span of the rows Newton's method is cheap up to this many parameters.
 CHEAP_SPAN = 1024
-#: Above so many the Hessian, and what it costs, are too large for Newton's method.
+#: Above this many parameters the Hessian takes too much time and memory for Newton's method.
 LARGEST_HESSIAN = 2048
-# Matrices of all parameters, and of all columns, that live at once (`tests/test_memory.py` measures them).
+# Matrices and vectors of all parameters, and matrices of all columns, that are held at once, as measured by
+# `tests/test_memory.py`.
 _HESSIANS, _GRAMS, _VECTORS = 8, 6, 60
 _FLOAT = 8
 
 
 def has_span(n_samples: int, n_features: int, n_margins: int) -> bool:
-    """Tell whether the span of the rows, where the minimum is, has fewer coefficients, and few enough for a Hessian."""
+    """Return whether coefficients in the span of the rows are fewer, and few enough for a Hessian."""
     return n_samples < n_features and n_samples * n_margins <= LARGEST_HESSIAN
 
 
 def chosen(n_samples: int, n_features: int, n_margins: int, is_penalized: bool) -> list[str]:
-    """Return the solvers that "auto" takes, one after the other until the gap is bounded.
+    """Return the solvers that "auto" calls in turn until one bounds the gap.
 
-    `bench/crossovers.py` measures where another would be quicker. Without a penalty "newton" alone ends with a bound.
+    Where one becomes faster than another is measured by `bench/crossovers.py`. Without a penalty "newton" alone bounds
+    the gap.
     """
     n_parameters = (n_features + 1) * n_margins
     in_span = has_span(n_samples, n_features, n_margins)
-    largest = LARGEST_HESSIAN if is_penalized else LARGEST_GRAM  # without a penalty no other bounds the gap
+    largest = LARGEST_HESSIAN if is_penalized else LARGEST_GRAM
     last = "newton" if n_parameters <= largest else "newton-cg"
     if in_span:
         return ["span", last] if n_samples * n_margins <= CHEAP_SPAN else ["lbfgs", "span", last]
@@ -53,30 +55,30 @@ def chosen(n_samples: int, n_features: int, n_margins: int, is_penalized: bool) 
 
 
 def sample_size(source: Source) -> int | None:
-    """Return the rows of the sample that a solver starts on; None where it would not be much smaller than all."""
+    """Return the number of rows of the sample that solvers start on; None if it would not be much smaller than all."""
     n_parameters = (source.n_features + 1) * n_margins(source.n_classes)
     n = max(int(_SHARE * source.n_samples), _ROWS_PER_COLUMN * n_parameters, _SMALLEST_SAMPLE)
     return n if n <= _LARGEST_SHARE * source.n_samples else None
 
 
 def is_short(source: Source) -> bool:
-    """Tell whether one thread reads the rows as quickly as several (3000 x 60: yes, 1e5 x 30: no)."""
+    """Return whether one thread reads the rows about as fast as several (3000 x 60: yes, 1e5 x 30: no)."""
     n_parameters = (source.n_features + 1) * n_margins(source.n_classes)
     return source.n_samples * (n_parameters + _LOSS) ** 2 <= _SHORT
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a fit goes, and what it holds.
+    """Solvers, sample and memory of a fit.
 
     Attributes
     ----------
     solvers : list of str
-        Names of `fastlogit.solvers.SOLVERS`, to be tried in turn.
+        Names of solvers, to be tried in turn: see `fastlogit.solvers.minimise`.
     sample : int or None
-        Rows of the sample.
-    held : dict
-        Bytes beside X, by what they are for.
+        Number of rows of the sample.
+    held : dict of str to int
+        Bytes held besides X, by purpose.
     """
 
     solvers: list[str]
@@ -85,12 +87,12 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """All bytes."""
+        """Bytes held besides X."""
         return sum(self.held.values())
 
     @classmethod
     def of(cls, source: Source, solvers: list[str], sample: int | None) -> "Plan":
-        """Return the plan of solvers that start on a sample, or on none."""
+        """Return the plan for these solvers and this number of rows of the sample."""
         D, K, N = source.n_features + 1, n_margins(source.n_classes), source.n_samples
         n, blocks, size = D * K, K * (K + 1) // 2, padded(D)
         held = {"partial sums": _FLOAT * K * size * n_chunks(N, K * size)}
@@ -102,19 +104,19 @@ class Plan:
             held["Hessian"] = _HESSIANS * _FLOAT * n * n
         if "span" in solvers:
             held["rows' products"] = _FLOAT * _HESSIANS * ((N + 1) * K) ** 2
-        if set(solvers) & {"lbfgs", "newton-cg"} and solvers[0] != "newton":  # else less than the Hessian that was
+        if set(solvers) & {"lbfgs", "newton-cg"} and solvers[0] != "newton":  # after it, in the place of its Hessian
             grams = _GRAMS if source.n_features <= LARGEST_GRAM else 0
             held["preconditioner"] = _FLOAT * (grams * D * D + _VECTORS * n)
         return cls(solvers, sample, held)
 
 
 def plan(source: Source, solver: str, is_penalized: bool, memory_limit: int | None) -> Plan:
-    """Return the first plan that holds no more than ``memory_limit`` bytes: another solver, then no sample.
+    """Return the first plan within ``memory_limit`` bytes besides X: with other solvers, then without a sample.
 
     Raises
     ------
     MemoryError
-        If none does; the message has the figures of the smallest.
+        If there is none; the message has the figures of the smallest.
     """
     plans = list(_plans(source, solver, is_penalized))
     if memory_limit is None:
@@ -135,9 +137,9 @@ def _plans(source: Source, solver: str, is_penalized: bool) -> Iterator[Plan]:
     shape = source.n_samples, source.n_features, n_margins(source.n_classes)
     if solver == "auto":
         choices = [chosen(*shape, is_penalized), ["lbfgs"]]
-    elif solver == "newton":  # in the span of the rows it is the same method, in the coordinates where it is quick
+    elif solver == "newton":  # "span" is the same method, in coordinates where it is faster
         choices = [["span", "newton"]] if has_span(*shape) else [["newton"]]
-    else:  # where it shows no bound, another does, as a rule in a read or two
+    else:  # if it does not bound the gap another solver does, usually in one or two reads
         closing = ["span"] if has_span(*shape) else ["newton"] if (shape[1] + 1) * shape[2] <= LARGEST_HESSIAN else []
         choices = [[solver, *closing], [solver]]
     for sample in dict.fromkeys([sample_size(source), None]):

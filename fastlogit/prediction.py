@@ -1,4 +1,4 @@
-"""Margins and probabilities of rows: one read of X, no source needed."""
+"""Margins and probabilities of the rows of a storage, in one read of X."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +10,16 @@ from fastlogit.kernels.losses import Loss
 from fastlogit.kernels.machine.jit import n_chunks, read_only
 from fastlogit.kernels.passes import first_order
 
-# A part is one kernel call, and Ctrl-C waits for it: 256 MiB of X take 15 ms where memory is the limit, and
-# 4e9 multiply-adds 100 ms where arithmetic is.
+# A part is one kernel call, and Ctrl-C waits for its end: 256 MiB of X take 15 ms if memory bandwidth is the limit, 4e9
+# multiply-adds 100 ms if arithmetic is.
 _PART_BYTES = 1 << 28
 _PART_PRODUCTS = 1 << 32
-# Products of rows with themselves are twice as quick, and each part's sums are as large as a Hessian.
+# Products for a Hessian are twice as fast, and larger parts have fewer Hessians to be added up.
 _GRAM_PRODUCTS = 1 << 33
 
 
 def parts(storage: Any, K: int, rows_per_part: int | None = None) -> list[tuple[int, int]]:
-    """Cut the rows of a storage into parts ``(first, last)`` of a size that the shape alone decides."""
+    """Return the parts ``(first, last)`` of a storage's rows, by default of a size that the shape alone decides."""
     n_samples = storage.shape[0]
     if rows_per_part is None:
         size = max(1, storage.row_bytes)
@@ -29,7 +29,7 @@ def parts(storage: Any, K: int, rows_per_part: int | None = None) -> list[tuple[
 
 
 def cut_by_products(parts: list[tuple[int, int]], products_per_row: int) -> list[tuple[int, int]]:
-    """Cut parts further where a row takes many products with itself, so that each is a kernel call of some 100 ms."""
+    """Return the parts, cut into smaller ones where a row takes many products: each a kernel call of about 100 ms."""
     size = max(64, _GRAM_PRODUCTS // products_per_row // 64 * 64)
     return [(first, min(first + size, last)) for begin, last in parts for first in range(begin, last, size)]
 
@@ -40,6 +40,7 @@ _NO_OFFSET = read_only(np.empty((0, 0)))
 def _walk(
     run: Callable[..., None], storage: Any, rows: tuple[int, int] | None, K: int, out: NDArray[Any], *args: Any
 ) -> NDArray[Any]:
+    """Run a kernel over the parts of the rows, each of which writes its rows of ``out``."""
     begin, end = rows or (0, storage.shape[0])
     for first, last in parts(storage, K):
         low, high = max(first, begin), min(last, end)
@@ -64,22 +65,23 @@ def decision_function(
 
     Parameters
     ----------
-    storage : NamedTuple
-        The rows, a storage of `fastlogit.kernels.storages.protocol`.
+    storage : Storage
+        The rows of X.
     W : ndarray (n_features + 1, K)
         Coefficients, intercepts in the last row.
     center : ndarray (n_features,)
-        What the coefficients act on is ``x - center``.
+        The coefficients act on ``x - center``.
     dtype : dtype
-        float32 or float64: what is computed in, and returned.
+        Computing type, and that of the result: float32 or float64.
     offset : ndarray (n_samples, K), optional
         Added to the margins; read-only.
     rows : (first, last), optional
-        All rows by default.
+        Row range; by default all rows.
 
     Returns
     -------
     ndarray (last - first, K)
+        The margins.
     """
     out = np.empty((_n_rows(storage, rows), W.shape[1]), dtype)
     packed = storage.pack(W, center, dtype)
@@ -95,7 +97,7 @@ def predict_proba(
     offset: NDArray[Any] = _NO_OFFSET,
     rows: tuple[int, int] | None = None,
 ) -> NDArray[Any]:
-    """Return the class probabilities (last - first, n_classes); parameters as in `decision_function`."""
+    """Return the class probabilities (last - first, n_classes); other parameters as in `decision_function`."""
     out = np.empty((_n_rows(storage, rows), loss.n_classes), dtype)
     packed = storage.pack(W, center, dtype)
     return _walk(first_order.predict_proba, storage, rows, W.shape[1], out, offset, loss, *packed)

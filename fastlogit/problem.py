@@ -1,4 +1,4 @@
-"""A problem: rows that were surveyed once, to be minimised as often as one likes."""
+"""A problem: rows that are surveyed once and minimised over any number of times, with any penalties."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,31 +22,32 @@ from fastlogit.sources.sums import Moments, n_margins
 
 Progress = Callable[[Row, Callable[[], Array]], Any]
 
-# Squares of what is smaller are 0, or nearly.
+# Squares of smaller values may underflow.
 _TINY, _EPS = 1e-140, float(np.finfo(np.float64).eps)
-# Of columns larger than the first squares overflow, at least in rows of small weight, which may lie further out; of
-# those larger than the second, or smaller than its inverse, coefficients do in float32.
-_HUGE, _HUGE_32 = 1e130, 1e30
+# Means and deviations above this may have squares that overflow, in outliers of small weight at the latest.
+_HUGE = 1e130
+# In float32 coefficients of columns overflow whose deviations are above this or below its inverse.
+_HUGE_32 = 1e30
 
 
 @dataclass
 class Problem:
-    """Rows, the coordinates that solvers work in, and a sample to begin on.
+    """Rows, the coordinates that solvers work in, and a sample to start on.
 
     Attributes
     ----------
     source : Source
         The rows.
     scaling : Scaling
-        The coordinates.
+        The coordinates: standardised columns.
     weight : float
         ``sum_i s_i``.
     sample : Source or None
-        Some rows, weighted so that they stand for all.
+        A sample of the rows, weighted to represent all of them.
     fit_intercept : bool
         Whether there are intercepts.
     n_passes : int
-        Reads of X that it took to prepare.
+        Reads of X by `prepare`.
     """
 
     source: Source
@@ -60,7 +61,18 @@ class Problem:
     def prepare(
         cls, source: Source, sample_rows: int | None = None, seed: int = 0, *, fit_intercept: bool = True
     ) -> "Problem":
-        """Survey the rows, and draw a sample of ``sample_rows`` where one is worth it; one read of X.
+        """Survey the rows and draw a sample; one read of X.
+
+        Parameters
+        ----------
+        source : Source
+            The rows.
+        sample_rows : int or None
+            About the number of rows of the sample; None for no sample.
+        seed : int
+            Seed of the sample.
+        fit_intercept : bool
+            Whether there are intercepts.
 
         Raises
         ------
@@ -78,7 +90,7 @@ class Problem:
         return cls(source, scaling, moments.weight, sample, fit_intercept)
 
     def objective(self, penalty: Penalty) -> Objective:
-        """Return what solvers minimise."""
+        """Return the objective with this penalty."""
         return Objective(
             *(self.source, self.scaling, penalty, self.fit_intercept, self.weight, self.sample, self.n_passes)
         )
@@ -97,19 +109,27 @@ class Problem:
     ) -> tuple[Solution, Objective, KeyboardInterrupt | None]:
         """Minimise with a penalty, by solvers in turn.
 
-        ``names``, ``is_own_choice`` and ``began`` are as `fastlogit.solvers.minimise` has them; the other parameters,
-        and what is returned, as in `minimise`.
+        Parameters
+        ----------
+        names : sequence of str
+            Solvers, as in `fastlogit.solvers.minimise`.
+        is_own_choice : bool
+            Whether the caller chose the first solver: see there.
+        began : float
+            Start of the fit, by ``time.perf_counter``; by default now.
+        penalty, tol, max_iter, start, callback
+            As in `minimise`, which has the same results too.
 
         Raises
         ------
         OutOfTime
-            Where a limit of the caller's passed before there was a point.
+            If the caller's time limit passed before the first point.
         """
         objective = self.objective(penalty)
-        x0 = np.zeros(objective.shape) if start is None else self.scaling.from_data(_identified(start))
+        x0 = np.zeros(objective.shape) if start is None else self.scaling.from_data(_centred_classes(start))
 
         def to_data(x: Array) -> Array:
-            return _identified(self.scaling.to_data(x.reshape(objective.shape)))
+            return _centred_classes(self.scaling.to_data(x.reshape(objective.shape)))
 
         solution, interrupt = solvers.minimise(
             objective,
@@ -128,7 +148,7 @@ class Problem:
 
 @contextmanager
 def machine(source: Source, n_threads: int | None = None, time_limit: float | None = None) -> Iterator[None]:
-    """Fit within these threads and seconds: by default all threads, but one where there is little to do."""
+    """Set the threads and the time limit in seconds of a fit; by default all threads, or one for little work."""
     if n_threads is None and is_short(source):
         n_threads = 1
     with threads(n_threads), blas.on_one_thread(), clock.limited(time_limit):
@@ -150,30 +170,31 @@ def minimise(
     start: Array | None = None,
     callback: Progress | None = None,
 ) -> tuple[Solution, Objective | None, KeyboardInterrupt | None]:
-    """Survey a source and minimise over it as `fastlogit.solve` says; no warnings. Callers check parameters.
+    """Survey a source and minimise over it, without warnings; parameters, checked by the caller, as `fastlogit.solve`.
 
     Parameters
     ----------
     penalty : Penalty
-        On the coefficients of the data's own units.
+        Penalty on the coefficients in the data's own units.
     memory_limit : int, optional
-        Bytes that may be held besides X; see `fastlogit.plan`.
+        Largest number of bytes held besides X; see `fastlogit.plan`.
     start : ndarray of shape W, optional
-        Coefficients of the data's own units to begin at.
+        Coefficients in the data's own units to start from.
     callback : callable, optional
-        Called with each row of the history and what returns the coefficients there, of the data's own units.
+        Called with each line of the history, and a function that returns the coefficients there in the data's own
+        units; stops the fit by returning True.
 
     Returns
     -------
     (Solution, Objective or None, KeyboardInterrupt or None)
-        The best point, of the data's own units. No objective where the time limit passed before the first read had
-        ended: the point is then where the fit would have begun, of unknown value. The interrupt, where Ctrl-C ended the
-        fit, is the caller's to raise.
+        The best point, in the data's own units. If the time limit passed before the end of the first read, there is no
+        objective, and the point is the start, of unknown value. If Ctrl-C ended the fit, the interrupt, for the caller
+        to raise.
 
     Raises
     ------
     MemoryError, ValueError
-        Naming the argument, what it has, and what is needed.
+        If the memory limit is too low, or X is not valid.
     """
     began, problem = time.perf_counter(), None
     how = plan(source, solver, not penalty.is_none, memory_limit)
@@ -191,25 +212,30 @@ def minimise(
                 began=began,
             )
     except clock.OutOfTime:
-        W0 = np.zeros((source.n_features + 1, n_margins(source.n_classes))) if start is None else _identified(start)
+        W0 = _centred_classes(
+            np.zeros((source.n_features + 1, n_margins(source.n_classes))) if start is None else start
+        )
         if problem is None:
             return _unread(W0, 0), None, None
         return _unread(W0, problem.n_passes), problem.objective(penalty), None
 
 
 def _unread(W: Array, n_passes: int) -> Solution:
-    """Return what a fit that was out of time before it had looked at a point ends with."""
+    """Return the solution of a fit that ran out of time before it evaluated a point."""
     nan, inf = float("nan"), float("inf")
     return Solution(W, nan, nan, inf, "estimate", n_iter=0, n_passes=n_passes, status=Status.TIME_LIMIT)
 
 
-def _identified(W: Array) -> Array:
-    """Return the coefficients whose classes sum to 0: the same probabilities, and no more penalty."""
+def _centred_classes(W: Array) -> Array:
+    """Return the coefficients with their mean over classes subtracted: equal probabilities, at most equal penalty."""
     return W if W.shape[1] == 1 else W - W.mean(axis=1, keepdims=True)
 
 
 def _check_room(source: Source, size: Array, weight: float) -> None:
-    """Raise where squares of columns' means, or deviations, or in float32 their inverses or sums, would overflow."""
+    """Raise ValueError if squares of ``size``, or in float32 its inverse or the weight, would overflow or underflow.
+
+    ``size`` (n_features,): the columns' means or deviations.
+    """
     is_float32 = source.dtype == np.float32
     is_bad = (size > _HUGE_32) | ((size > 0.0) & (size < 1.0 / _HUGE_32)) if is_float32 else size > _HUGE
     if is_bad.any():
@@ -226,7 +252,7 @@ def _check_room(source: Source, size: Array, weight: float) -> None:
 
 
 def _check_underflow(source: Source, moments: Moments) -> None:
-    """Raise where a column seems constant because its squares are 0 in float64; a read of X where that may be."""
+    """Raise ValueError if a column seems constant because its squares underflow; a read of X if one might."""
     tiny = (moments.variance == 0.0) & (moments.mean != 0.0) & (np.abs(moments.mean) < _TINY)
     if not tiny.any():
         return

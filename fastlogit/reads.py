@@ -1,7 +1,7 @@
-"""Reads of X as requests: whoever needs one yields it, and a driver sends back the sums.
+"""Reads of X as requests: a generator yields a `Read`, and a driver runs it and sends back the sums.
 
-An objective and a solver are generators of `Read`. They then run alone (`run`), or several at once (`run_together`):
-reads of the same rows that wait at the same time are one read.
+Solvers, and the objective's methods, are such generators. A driver runs one of them (`run`), or several concurrently
+(`run_together`), in which case pending reads of the same rows are executed as one.
 """
 
 from collections.abc import Generator, Sequence
@@ -15,19 +15,29 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Read:
-    """An operation of `fastlogit.sources.block.Block` over all rows of a source."""
+    """A request for the sums of an operation of `fastlogit.sources.block.Block` over all rows of a source.
+
+    Attributes
+    ----------
+    source : Source
+        The rows.
+    operation : str
+        Name of a method of `Block`.
+    args : tuple
+        Its arguments.
+    """
 
     source: Source
     operation: str
     args: tuple[Any, ...]
 
 
-#: What yields reads, is sent their sums, and returns a T.
+#: A generator that yields reads, is sent their sums, and returns a T.
 Reads = Generator[Read, Any, T]
 
 
 def run(steps: Reads[T]) -> T:
-    """Run to the end, and return what is returned there."""
+    """Run a generator of reads to its end, and return its result."""
     try:
         read = next(steps)
         while True:
@@ -38,9 +48,10 @@ def run(steps: Reads[T]) -> T:
 
 
 def run_together(many: Sequence[Reads[T]]) -> list[T]:
-    """Run several to their ends, in as few reads as the one that needs most of them; each computes what it does alone.
+    """Run several generators of reads to their ends; their results are those of `run`.
 
-    Sources of fewest rows, as samples are, are read first: all then wait together for the large one.
+    It takes as many reads of a source as the generator that needs most of them. Of pending reads, those of the source
+    with the fewest rows (a sample) are executed first, so that all generators arrive at the large one together.
     """
     results: dict[int, T] = {}
     waiting: dict[int, Read] = {}

@@ -12,7 +12,7 @@ from fastlogit.sources.sums import Moments
 
 @dataclass(frozen=True)
 class Scaling:
-    """The map between coefficients of the data's own units and of standardised columns.
+    """The map between coefficients in the data's own units and those of standardised columns.
 
     With ``x' = (x - center) / scale`` the margin ``x' u + a`` equals ``x w + b`` for ``w = u / scale`` and
     ``b = a - center w``.
@@ -20,7 +20,7 @@ class Scaling:
     Attributes
     ----------
     center : ndarray (n_features,)
-        Exact in the computing type.
+        Exactly representable in the computing type.
     scale : ndarray (n_features,)
         Positive; 1 for a constant column.
     """
@@ -30,9 +30,9 @@ class Scaling:
 
     @classmethod
     def standard(cls, moments: Moments, dtype: Any, *, centered: bool = True) -> "Scaling":
-        """Return the scaling to mean 0 and deviation 1; not ``centered``, to mean square 1.
+        """Return the scaling to mean 0 and deviation 1 or, not ``centered``, to mean square 1.
 
-        Without an intercept centring would change the model, and a constant column is then legitimate.
+        The latter is for models without an intercept: centring would change them, and a constant column counts.
         """
         if centered:
             center = moments.mean.astype(dtype).astype(np.float64)
@@ -44,11 +44,11 @@ class Scaling:
 
     @classmethod
     def none(cls, n_features: int) -> "Scaling":
-        """Return the scaling that changes nothing."""
+        """Return the identity."""
         return cls(np.zeros(n_features), np.ones(n_features))
 
     def to_pass(self, U: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the coefficients of ``x - center`` from those of scaled columns; both of shape W."""
+        """Return the coefficients of ``x - center`` from those of scaled columns, both (n_features + 1, m)."""
         W = np.empty_like(U)
         np.divide(U[:-1], self.scale[:, None], out=W[:-1])
         W[-1] = U[-1]

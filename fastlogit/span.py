@@ -1,4 +1,4 @@
-"""Coordinates in the span of the rows, where the minimum is, for data of more columns than rows."""
+"""Coordinates in the span of the rows, which contains the minimum, for data of more columns than rows."""
 
 from dataclasses import dataclass
 
@@ -10,26 +10,28 @@ from fastlogit.objective import Array, Objective
 from fastlogit.penalties import Ridge
 from fastlogit.scaling import Scaling
 
+# Relative size, for each row, of pivots that are rounding errors.
 _SINGULAR = 4.0 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
 class Span:
-    """An objective over coefficients in the span of the rows, and the way there and back.
+    """An objective over coefficients in the span of the rows, and the maps to and from it.
 
-    With ``A = x~ P^-1/2`` (n_samples, n_features), P the penalty's curvature (without a penalty 1), and ``A A' = L L'``
-    by pivoted Cholesky factorisation, margins are ``L t + b`` and the penalty is ``1/2 ||t||^2`` for coefficients
-    ``P^-1/2 A_p' L_p^-T t``, p being the rows of L's pivots: no others with these margins have less of a penalty.
+    Let P be the penalty's second derivative (1 without a penalty), ``A = ((x - center) / scale) P^-1/2``, of shape
+    (n_samples, n_features), and ``A A' = L L'`` its pivoted Cholesky factorisation, with pivots in rows p. The
+    coefficients ``P^-1/2 A_p' L_p^-T t`` have margins ``L t + b`` and the penalty ``1/2 ||t||^2``, and no coefficients
+    with the same margins have a smaller penalty.
 
     Attributes
     ----------
     whole, inner : Objective
-        Over all coefficients, and over those in the span: (rank + 1, K).
+        Over all coefficients, and over those in the span, (rank + 1, K).
     metric : ndarray (n_features,)
         P.
     factor : ndarray (rank, rank)
         ``L_p``, lower triangular.
-    pivots : ndarray (rank,)
+    pivots : ndarray (rank,) of int
         The rows p.
     """
 
@@ -54,11 +56,11 @@ class Span:
             weight=whole.weight,
             n_passes=whole.n_passes,
         )
-        factor = L[pivots] if np.any(L) else np.eye(1)  # all rows are alike: the one coefficient tells nothing
+        factor = L[pivots] if np.any(L) else np.eye(1)  # all rows are equal: one coefficient without effect
         return cls(whole, inner, metric, factor, pivots)
 
     def enter(self, x: Array) -> Array:
-        """Return the point of the span with the margins of ``x``; one read of X where x is not 0."""
+        """Return the point t of the span that has the margins of ``x`` (n,); one read of X unless x is 0."""
         from scipy.linalg import solve_triangular
 
         inner, whole = np.zeros(self.inner.shape), self.whole
@@ -70,14 +72,14 @@ class Span:
         return inner.ravel()
 
     def leave(self, t: Array) -> Array:
-        """Return the coefficients of a point of the span; one read of X."""
+        """Return the coefficients (n,) of a point t of the span; one read of X."""
         from scipy.linalg import solve_triangular
 
         inner, whole = t.reshape(self.inner.shape), self.whole
         U = np.empty(whole.shape)
         shares = solve_triangular(self.factor, inner[:-1], lower=True, trans="T", check_finite=False)
         U[:-1] = whole.source.combination(whole.scaling.center, self.pivots, shares)
-        U[:-1] = U[:-1] / self.metric[:, None] / whole.scaling.scale[:, None]  # whose product may overflow
+        U[:-1] = U[:-1] / self.metric[:, None] / whole.scaling.scale[:, None]  # one by one: their product may overflow
         U[-1] = inner[-1]
         whole.n_passes += 1
         return U.ravel()

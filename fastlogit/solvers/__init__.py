@@ -1,4 +1,4 @@
-"""Solvers: functions of an objective that know nothing of X. `SOLVERS` names them, `minimise` calls them in turn."""
+"""Solvers: they minimise an objective without access to X. `SOLVERS` names them, `minimise` calls them in turn."""
 
 from fastlogit.solvers.in_turn import SOLVERS, minimise
 

@@ -1,17 +1,18 @@
-"""Bound D on ``F - F*``, for solvers that know no Hessian: from the gradient and the penalty, by Fenchel duality.
+"""Bound D on the gap ``F - F*``, from the gradient and the penalty by Fenchel duality; no Hessian is needed.
 
-With P the penalty's curvature, positive for every coefficient and 0 for intercepts, ``g = (g_w, g_b)`` the gradient,
-``C_i = s_i (diag(p_i) - p_i p_i')``, ``h = sum_i C_i``, ``a = sum_i x_i C_i``, and ``u = h^+ g_b``,
+Let P be the penalty's second derivative, positive for every coefficient and 0 for intercepts, ``g = (g_w, g_b)`` the
+gradient, ``C_i = s_i (diag(p_i) - p_i p_i')``, ``h = sum_i C_i``, ``a = sum_i x_i C_i``, and ``u = h^+ g_b``. Then
 
-    F - F*  <=  1/2 sum_j (g_w - a u)_j^2 / P_j  +  g_b' u          where max u - min u <= 1.
+    F - F*  <=  1/2 sum_j (g_w - a u)_j^2 / P_j  +  g_b' u          if max u - min u <= 1.
 
-Why: ``q_i = p_i - (diag(p_i) - p_i p_i') u`` are probabilities, so that ``loss_i(z) >= (q_i - y_i)' z + H(q_i)`` for
-every z, H being the entropy. The sum over rows of ``s_i (q_i - y_i)`` is ``g_b - h u = 0``: intercepts drop out. What
-is left is least at ``w = -P^-1 (g_w - a u - P w)``, and its distance to F is half the squared norm above and the sum of
-``s_i KL(q_i || p_i)``, each at most chi-squared, ``u' C_i u``. With two classes there is one margin, u is a number.
+Proof: ``q_i = p_i - (diag(p_i) - p_i p_i') u`` are probabilities, so that ``loss_i(z) >= (q_i - y_i)' z + H(q_i)`` for
+every z, where H is the entropy. The sum over rows of ``s_i (q_i - y_i)`` is ``g_b - h u = 0``: intercepts drop out. The
+remaining lower bound of F is smallest at ``w = -P^-1 (g_w - a u - P w)``. Its difference to F is half the squared norm
+above plus the sum of ``s_i KL(q_i || p_i)``, each at most chi-squared, ``u' C_i u``. With two classes there is one
+margin, and u is a number.
 
-The bound holds at any point, near the optimum or not. It is as loose as curvature is beside the penalty: some more
-steps make good for that.
+The bound holds at any point, near the optimum or not. It exceeds the gap by about the ratio of the loss's curvature to
+the penalty's, which a few more steps make up for.
 """
 
 import numpy as np
@@ -21,25 +22,36 @@ from fastlogit.reads import Reads
 from fastlogit.solvers.factor import DenseFactor
 from fastlogit.solvers.solution import Record, Solution, Status
 
-# Of the gap to reach, what is left to the intercepts and to rounding.
+# The bound is computed when its expected value is at most this share of the gap to reach: intercepts and rounding take
+# the rest.
 _SHARE = 0.25
 _ENDLESS = float("inf")
-# The bound has to halve within so many steps: where another solver may go on, and where none does.
+# The bound has to halve within this many steps: if another solver may follow, and if none does.
 _PATIENCE, _LAST_PATIENCE = 10, 40
-# What the objective falls by in these, relative to itself, where it is only rounding that moves it.
+# A relative fall of the objective in that many steps that may be rounding alone.
 _FLAT = 1e-13
 
 
 def expected_gap(objective: Objective, point: Point) -> float:
-    """Return what bound D will be where intercepts are nearly optimal; no read of X."""
+    """Return bound D under the assumption that intercepts are optimal; no read of X."""
     return 0.5 * objective.smooth.dual_square(point.grad)
 
 
 def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[float]:
-    """Return bound D for a gradient in float64, or infinity.
+    """Return bound D at a point, or infinity if it does not exist.
 
-    Where there are intercepts one read of X for two classes, two for more; none where ``hess``, the Hessian there in
-    float64, is given.
+    Parameters
+    ----------
+    objective : Objective
+        The objective.
+    point : Point
+        A point whose gradient was computed in float64.
+    hess : ndarray (n, n), optional
+        The Hessian there, in float64.
+
+    Notes
+    -----
+    Reads of X: none without intercepts or with ``hess``, else one for two classes and two for more.
     """
     K, g, squared = objective.shape[1], point.grad, objective.smooth.dual_square
     rounding = yield from objective.rounding(point)
@@ -48,7 +60,7 @@ def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[
         return _ENDLESS
     if not objective.fit_intercept:
         return float(0.5 * (squared(g) ** 0.5 + error) ** 2)
-    along: Array | None = None  # the Hessian times the one intercept, which has h for its last element
+    along: Array | None = None  # the Hessian's column of the one intercept: (a, h)
     if hess is not None:
         h = hess[-K:, -K:].copy()
     elif K == 1:
@@ -58,7 +70,7 @@ def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[
         h = yield from objective.class_curvature(point.x, np.float64)
     if not h.diagonal().min() > 0.0:
         return _ENDLESS
-    if K > 1:  # all intercepts alike change nothing, and have no gradient: a curvature of their own
+    if K > 1:  # h is singular for equal changes of all intercepts, which have no gradient: any curvature will do
         h += np.sqrt(np.outer(h.diagonal(), h.diagonal())) / K
     factor = DenseFactor.of(h)
     u = factor.solve(g[-K:])
@@ -70,14 +82,14 @@ def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[
         left = g - along * u
     else:
         left = g - ((yield from objective.hess_vec(point.x, shift, np.float64)) if hess is None else hess @ shift)
-    # what rounding leaves of the intercepts' part, and may have taken from it
+    # rounding errors of the intercepts' part: the residual of u, and those of g_b
     rest = factor.norm_bound(left[-K:]) + factor.norm_bound(rounding[-K:])
     intercepts = max(float(g[-K:] @ u), 0.0) ** 0.5 + rest
     return float(0.5 * (squared(left) ** 0.5 + error) ** 2 + intercepts**2)
 
 
 class Ending:
-    """When a solver that only estimates its gap may stop: where bound D is within tol, or is getting nowhere."""
+    """When a solver that only estimates its gap stops: if bound D is within tol, or does not improve any more."""
 
     def __init__(self, objective: Objective, record: Record) -> None:
         self._objective, self._record = objective, record
@@ -85,12 +97,13 @@ class Ending:
         self._tried, self._bound = _ENDLESS, _ENDLESS
 
     def is_bounded(self, point: Point, estimate: float, hess: Array | None = None) -> Reads[bool]:
-        """Tell whether bound D is within tol; it is tried where it promises to be, anew at half of what failed.
+        """Return whether bound D is within tol; reads of X as in `gap`, or none.
 
-        The estimate of the gap tells what intercepts may add, which at most double it. Reads as `gap`.
+        The bound is computed only if its expected value is small enough, and after a failure again only once that has
+        halved. ``estimate`` of the gap serves to judge what intercepts add: at most as much again.
         """
-        self._bound = _ENDLESS  # of this point alone
-        if point.value == 0.0 and not point.smallest_margin > 0.0:  # by the offset alone; no loss is negative
+        self._bound = _ENDLESS  # a bound is of one point
+        if point.value == 0.0 and not point.smallest_margin > 0.0:  # thanks to offsets; no loss is negative
             self._bound = 0.0
             return True
         expected = expected_gap(self._objective, point)
@@ -105,7 +118,11 @@ class Ending:
         return self._record.is_small(self._bound, point.value)
 
     def gives_up(self, point: Point, estimate: float) -> Reads[bool]:
-        """Tell whether nothing is gained any more, or only an estimate is within tol and no bound is coming nearer."""
+        """Return whether to stop without a bound.
+
+        That is when the objective does not fall any more, or the estimate is within tol but bound D cannot be: it has
+        not halved for too long, or the rounding errors of the gradient alone exceed it.
+        """
         patience = _LAST_PATIENCE if self._record.is_patient else _PATIENCE
         if self._idle > patience and self._value - point.value <= _FLAT * abs(point.value):
             return True
@@ -115,7 +132,7 @@ class Ending:
         return self._idle > patience or not self._record.is_small(floor / _SHARE, point.value)
 
     def solution(self, point: Point, estimate: float, stop: Status | None) -> Solution:
-        """Return the solution at the last point, whose gap is the bound where that is within tol."""
+        """Return the solution at the last point, with bound D for its gap if that is within tol, else the estimate."""
         if self._record.is_small(self._bound, point.value):
             return self._record.solution(Status.CONVERGED, point, self._bound, "D")
         if stop is None:
@@ -126,17 +143,17 @@ class Ending:
 
 
 class Within:
-    """Stops where an estimate is within a relative gap: on a sample, or before a bound is looked for."""
+    """The ending by an estimate of the relative gap alone: on a sample, or ahead of a phase that finds a bound."""
 
     def __init__(self, tol: float) -> None:
         self._tol = tol
 
     def is_bounded(self, point: Point, estimate: float) -> Reads[bool]:
-        """No bound is looked for."""
+        """Return False: no bound is computed."""
         yield from ()
         return False
 
     def gives_up(self, point: Point, estimate: float) -> Reads[bool]:
-        """Tell whether the estimate is small."""
+        """Return whether the estimate is within the relative gap."""
         yield from ()
         return estimate <= self._tol * abs(point.value)

@@ -1,4 +1,4 @@
-"""Factors of a Hessian: what Newton's steps and the bounds ask of one."""
+"""Factorisations of a Hessian: what Newton's steps and the bounds need of one."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,14 +10,15 @@ from fastlogit.cholesky import Array, cholesky, pivoted
 
 _EPS = float(np.finfo(np.float64).eps)
 _ITERATIONS = 50
-# Less curvature than this is none: what is divided by it overflows.
+# A diagonal element up to this counts as 0: quotients by it overflow.
 _TINY = 1e-200
 
 
 class Factor(Protocol):
-    """A positive semidefinite matrix H (n, n), ready to be solved with, whatever its structure.
+    """A factorisation of a positive semidefinite matrix H (n, n), whatever its structure.
 
-    What is factorised is ``S H S`` with a unit diagonal, S diagonal.
+    Factorised is ``S H S``, where the diagonal matrix S makes the diagonal 1. Directions in which that is 0, to
+    rounding, are left out: ``H^-1`` is then a pseudoinverse.
     """
 
     @property
@@ -26,40 +27,40 @@ class Factor(Protocol):
 
     @property
     def smallest(self) -> float:
-        """A proved lower bound on the smallest eigenvalue of ``S H S`` that is not 0."""
+        """A proved lower bound on the smallest eigenvalue of ``S H S`` that is not 0; 0 if none was proved."""
 
     @property
     def is_singular(self) -> bool:
-        """Whether directions in which H is 0, to rounding, are left out."""
+        """Whether directions are left out."""
 
     def solve(self, g: Array) -> Array:
-        """Return ``H^-1 g``, without the part of ``g`` in directions left out."""
+        """Return ``H^-1 g`` for g (n,)."""
 
     @property
     def inverse_root(self) -> Array:
-        """T with ``T T' = H^-1``: the norm of x in that of ``H^-1`` is ``||x' T||``."""
+        """T (n, rank) with ``T T' = H^-1``: the norm of x in that of ``H^-1`` is ``||x' T||``."""
 
     def norm_bound(self, v: Array) -> float:
-        """Return a bound on the norm of ``v`` in that of ``H^-1``."""
+        """Return an upper bound on ``(v' H^-1 v)^(1/2)`` for v (n,)."""
 
 
 @dataclass(frozen=True)
 class DenseFactor:
-    """A positive semidefinite matrix H, ready to be solved with: ``A = S H S`` with ones in its diagonal, S diagonal.
+    """Cholesky factorisation of ``A = S H S`` as a dense matrix; see `Factor`.
 
-    A penalty of 1e16 on one column then hides nothing of the curvature of another.
+    With ones in its diagonal a penalty of 1e16 on one column does not hide the curvature of another.
 
     Attributes
     ----------
     scale : ndarray (n,)
         The diagonal of S.
     basis : ndarray (n, rank) or None
-        Where A is singular to rounding: B with ``B B' = A``. Its pseudoinverse is then ``B (B' B)^-2 B'``, and the
+        If A is singular to rounding, B with ``B B' = A``. The pseudoinverse of A is then ``B (B' B)^-2 B'``, and the
         eigenvalues of ``B' B`` are those of A that are not 0.
     A, L : ndarray
-        A, or ``B' B`` where there is a basis, and its Cholesky factor.
+        A, or ``B' B`` if there is a basis, and its Cholesky factor.
     estimate : float
-        Of its smallest eigenvalue.
+        An estimate of its smallest eigenvalue.
     """
 
     scale: Array
@@ -70,10 +71,7 @@ class DenseFactor:
 
     @classmethod
     def of(cls, H: Array) -> "DenseFactor":
-        """Factorise; where A is singular to rounding, leave out the directions in which it is 0.
-
-        The smallest eigenvalue is estimated by inverse iteration.
-        """
+        """Factorise H (n, n), by pivoted Cholesky if it is singular to rounding."""
         diagonal = np.diag(H)
         flat = diagonal <= _TINY
         scale = 1.0 / np.sqrt(np.where(flat, 1.0, diagonal))
@@ -90,7 +88,7 @@ class DenseFactor:
         A = B.T @ B
         L = cholesky(A)
         ridge = floor * max(float(np.diag(A).max()), 1.0)
-        while L is None:  # pivots so unequal that their products are singular to rounding: no bound, and short steps
+        while L is None:  # B' B is singular to rounding too: with a ridge there are steps, shorter ones, but no bound
             A = A + ridge * np.eye(len(A))
             L, ridge = cholesky(A), 100.0 * ridge
         return cls(scale, B, A, L, _smallest_eigenvalue(L))
@@ -102,15 +100,14 @@ class DenseFactor:
 
     @cached_property
     def smallest(self) -> float:
-        """A lower bound on the smallest eigenvalue of A that is not 0.
+        """See `Factor.smallest`.
 
-        Proved by a Cholesky factorisation of A less a little below the estimate: some n^3 flops, where all eigenvalues
-        would take 10 n^3.
+        Proved by a Cholesky factorisation of ``A - bound I``: about n^3 flops, where all eigenvalues would take 10 n^3.
         """
         return _proved_below(self.A, self.estimate)
 
     def solve(self, g: Array) -> Array:
-        """Return ``H^-1 g``, without the part of ``g`` in directions left out."""
+        """See `Factor.solve`."""
         from scipy.linalg import cho_solve
 
         factor = (self.L, True)
@@ -123,7 +120,7 @@ class DenseFactor:
 
     @property
     def inverse_root(self) -> Array:
-        """T with ``T T' = H^-1``: the norm of x in that of ``H^-1`` is ``||x' T||``."""
+        """See `Factor.inverse_root`."""
         from scipy import linalg
 
         if self.basis is None:
@@ -134,12 +131,12 @@ class DenseFactor:
         return np.asarray(self.scale[:, None] * root)
 
     def norm_bound(self, v: Array) -> float:
-        """Return a bound on the norm of ``v`` in that of ``H^-1``."""
+        """See `Factor.norm_bound`."""
         return float(np.linalg.norm(self.scale * v)) / self.smallest**0.5 if self.smallest > 0.0 else np.inf
 
 
 def _smallest_eigenvalue(L: Array) -> float:
-    """Return the smallest eigenvalue of ``L L'``, or a little more, by inverse iteration."""
+    """Return an estimate of the smallest eigenvalue of ``L L'``, from above, by inverse iteration."""
     from scipy.linalg.lapack import dpotrs
 
     v = np.random.default_rng(0).standard_normal(len(L))
@@ -154,6 +151,6 @@ def _smallest_eigenvalue(L: Array) -> float:
 
 
 def _proved_below(A: Array, estimate: float) -> float:
-    """Return a lower bound on the smallest eigenvalue of A: ``A - bound I`` has a Cholesky factor."""
+    """Return the largest of some shares of the estimate for which ``A - bound I`` has a Cholesky factor; else 0."""
     shares = (0.8, 0.4, 0.1, 0.01)
     return next((s * estimate for s in shares if cholesky(A - s * estimate * np.eye(len(A))) is not None), 0.0)

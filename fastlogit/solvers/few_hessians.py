@@ -1,8 +1,8 @@
-"""Newton's method for many parameters, whose Hessian costs more than its read: it is computed as rarely as can be.
+"""Newton's method for many parameters, with as few Hessians as possible: each takes longer than its read of X.
 
-The sample's Hessian preconditions L-BFGS, whose reads take the gradient alone. The end is certified by the sample's
-rows, at a tenth of the arithmetic of all rows. Where they do not certify it, one read takes the Hessian of all rows,
-which then serves as the preconditioner.
+The sample's Hessian preconditions L-BFGS, whose reads compute gradients alone. The sample certifies the end, at a tenth
+of the arithmetic of all rows. If it does not, one read computes the Hessian of all rows, which then is the
+preconditioner.
 """
 
 from collections.abc import Callable
@@ -16,31 +16,32 @@ from fastlogit.objective import Array, Objective, Point
 from fastlogit.reads import Reads
 from fastlogit.solvers.duality import Within
 from fastlogit.solvers.from_sample import newton_on_sample
-from fastlogit.solvers.lbfgs import Pairs, descend
+from fastlogit.solvers.lbfgs import Pairs, lbfgs_descent
 from fastlogit.solvers.line_search import lower_point
 from fastlogit.solvers.newton_ending import NewtonEnding
 from fastlogit.solvers.quadratic_model import Model
 from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
 
-#: From this relative gap on a Hessian is kept, and L-BFGS corrects it; farther out it changes too much.
+#: Up to this relative gap a Hessian is kept, and corrected by L-BFGS; above, it changes too much from step to step.
 _KEEP, _KEEP_ON_SAMPLE = 1e-3, 0.03
-#: Before the sample certifies, the gap is this much smaller than what its bound loses by counting its rows alone.
+#: The sample's bound is up to `largest_share` times the gap: L-BFGS descends to ``tol`` divided by that and by this.
 _LOOSER = 2.0
-#: From this relative gap on bound A is finite as a rule, so that a loose ``tol`` needs no Hessian of all rows either.
+#: From this relative gap on bound A is usually finite: a larger ``tol`` is treated as this, which saves the Hessian of
+#: all rows.
 _BOUNDED = 1e-6
 
 
 def few_hessians(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
-    """Minimise by Newton's method with few Hessians, from the minimum over a sample.
+    """Minimise by Newton's method with few Hessians, from the minimum over the sample.
 
-    Called as `fastlogit.solvers.solution.Solver` says; it ends as `fastlogit.solvers.newton.newton` does.
+    Parameters and result as in `fastlogit.solvers.solution.Solver`; it ends as `fastlogit.solvers.newton.newton` does.
     """
     dtype, tol = objective.source.dtype, min(record.tol, _BOUNDED)
     x, precondition = yield from _from_sample(objective, x0, record)
     if precondition is not None:
         assert objective.sample is not None
         nearer, start = Within(tol / (_LOOSER * objective.sample.largest_share)), (yield from objective.at(x))
-        point, _, stop = yield from descend(objective, start, Pairs(precondition), record, nearer)
+        point, _, stop = yield from lbfgs_descent(objective, start, Pairs(precondition), record, nearer)
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop)
         gap = yield from _gap_by_sample(objective, point, dtype)
@@ -63,7 +64,7 @@ def few_hessians(objective: Objective, x0: Array, record: Record) -> Reads[Solut
             return (yield from ending.stalled(point, model))
         if keep and is_whole:
             pairs = Pairs(model.factor.solve)
-            following, _, stop = yield from descend(objective, following, pairs, record, Within(tol))
+            following, _, stop = yield from lbfgs_descent(objective, following, pairs, record, Within(tol))
             if stop is not None and stop is not Status.STALLED:
                 return record.solution(stop)
             following = yield from with_hessian(following.x)
@@ -71,7 +72,7 @@ def few_hessians(objective: Objective, x0: Array, record: Record) -> Reads[Solut
 
 
 def _gap_by_sample(objective: Objective, point: Point, dtype: Any) -> Reads[float]:
-    """Return bound A with a matrix below the Hessian in its place, which can only make it larger; one read of X."""
+    """Return bound A, or infinity, with a lower bound in place of the Hessian: not a smaller bound; one read of X."""
     hess = yield from objective.hess_below(point.x, dtype)
     below = replace(point, hess=hess, largest_norm=(yield from objective.widest_row()))
     gap, kind = (yield from Model.at(objective, below, dtype)).gap()
@@ -81,7 +82,7 @@ def _gap_by_sample(objective: Objective, point: Point, dtype: Any) -> Reads[floa
 def _from_sample(
     objective: Objective, x0: Array, record: Record
 ) -> Reads[tuple[Array, Callable[[Array], Array] | None]]:
-    """Return where to start, and the sample's inverse Hessian near its minimum; None where there is no sample."""
+    """Return where to start, and the sample's inverse Hessian near its minimum, or None if there is no sample."""
     smaller = yield from objective.on_sample()
     if smaller is None:
         return x0, None
@@ -90,5 +91,5 @@ def _from_sample(
     if step is not None:
         pairs, on_sample, within = Pairs(factor.solve), record.on_sample(smaller), Within(SAMPLE_TOL)
         following = yield from smaller.at(point.x + step, dtype)
-        point = (yield from descend(smaller, following, pairs, on_sample, within, dtype))[0]
+        point = (yield from lbfgs_descent(smaller, following, pairs, on_sample, within, dtype))[0]
     return (yield from better_start(objective, x0, point.x)), factor.solve

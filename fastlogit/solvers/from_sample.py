@@ -1,4 +1,4 @@
-"""Where Newton's methods begin: near the minimum over a sample, which lies in the cache."""
+"""Where Newton's methods start: near the minimum over a sample, which fits in the cache."""
 
 from functools import partial
 from typing import Any
@@ -16,23 +16,23 @@ _STEPS = 30
 def newton_on_sample(
     smaller: Objective, x: Array, dtype: Any, near: float = 0.0
 ) -> Reads[tuple[Point, Factor, Array | None]]:
-    """Take Newton's steps over a sample, down to a tenth of what its own noise leaves of the whole.
+    """Take Newton's steps on a sample, to a relative gap of `SAMPLE_TOL`.
 
     Parameters
     ----------
     smaller : Objective
-        Over the sample's rows.
+        The objective over the sample.
     x : ndarray (n,)
-        Where to begin.
+        The start.
     dtype : dtype
-        What the products of Hessians are computed in.
+        Type of the products of Hessians.
     near : float
-        The relative gap from which on the next step is left to the caller.
+        Relative gap below which the next step is left to the caller.
 
     Returns
     -------
     (Point, Factor, ndarray or None)
-        The last point, the factor of its Hessian, and the step from there where it is left to the caller.
+        The last point, the factorisation of its Hessian, and the step from there if it is left to the caller.
     """
     evaluate = partial(smaller.curvature_at, dtype=dtype)
     point = yield from evaluate(x)

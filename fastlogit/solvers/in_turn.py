@@ -1,4 +1,4 @@
-"""Solvers one after the other, on one record, until one bounds the gap; and the driver of one fit or of many."""
+"""Solvers called in turn, on one record, until one bounds the gap; and the driver that handles Ctrl-C and time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ SOLVERS: dict[str, Entry] = {
 }
 _ALL = SOLVERS | {"span": Entry(span, frozenset({"gradient", "curvature", "duality"}))}
 
-# Where Newton's method comes after it, a solver has so many steps; where another does, all but so many.
+# A solver that another one follows has this many steps; before "newton-cg" it has all but this many.
 _FIRST_STEPS = 50
 _GAVE_UP = (Status.MAX_ITER, Status.STALLED, Status.UNBOUNDED, Status.WEAKLY_PENALIZED)
 
@@ -49,36 +49,36 @@ def minimise(
 ) -> tuple[Solution, KeyboardInterrupt | None]:
     """Call solvers in turn, each from the best point so far, until one bounds the gap or the fit is stopped.
 
-    Here alone Ctrl-C and the time limit are heard.
+    Ctrl-C and the time limit are handled here, and nowhere below.
 
     Parameters
     ----------
     objective : Objective
-        What to minimise.
+        The objective to minimise.
     names : sequence of str
-        Of `SOLVERS`, or "span".
+        Names in `SOLVERS`, or "span".
     x0 : ndarray (n,)
-        Where to begin.
+        The start.
     tol : float
-        The relative gap ``(F - F*) / F`` to reach.
+        Relative gap ``(F - F*) / F`` to reach.
     max_iter : int
-        Steps at most, of all solvers.
+        Largest number of steps, of all solvers together.
     callback : callable, optional
-        Called with each `Row` and what returns its point; stops by returning True.
+        Called with each `Row` of the history and a function that returns its point; stops the fit by returning True.
     start : float
-        When the fit began, by ``time.perf_counter``; by default now.
+        Start of the fit, by ``time.perf_counter``; by default now.
     is_own_choice : bool
-        Whether the caller chose the first solver: it then has all steps, and others come in only where it gives up.
+        Whether the caller chose the first solver: it then may use all steps, and others follow only if it gives up.
 
     Returns
     -------
     (Solution, KeyboardInterrupt or None)
-        The best point, also after Ctrl-C, which is given back: it is the caller's to raise.
+        The best point; after Ctrl-C also the interrupt, for the caller to raise.
 
     Raises
     ------
     KeyboardInterrupt, OutOfTime
-        Where there is no point yet.
+        If there is no point yet.
     """
     record = Record(objective, tol, max_iter, callback, start)
     try:
@@ -101,7 +101,7 @@ def in_turn(
     max_iter: int,
     is_own_choice: bool = False,
 ) -> Reads[Solution]:
-    """Call solvers in turn as `minimise` says, on one record: a generator of reads, for a driver of one or many.
+    """Call solvers in turn, on one record: `minimise` as a generator of reads, for a driver of one fit or of many.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def in_turn(
         is_last, after_newton = i + 1 == len(names), "newton" in names[:i]
         record.is_patient = is_own_choice or (is_last and not after_newton)
         record.max_iter = max_iter
-        if not (is_own_choice or is_last or name == "newton"):  # newton stalls before it is out of steps
+        if not (is_own_choice or is_last or name == "newton"):  # newton gives up before its steps run out
             most = max_iter - _FIRST_STEPS if names[i + 1] == "newton-cg" else 0
             record.max_iter = min(max_iter, max(record.n_iter + _FIRST_STEPS, most))
         solution = yield from entry.solver(objective, x, record)

@@ -1,7 +1,7 @@
-"""L-BFGS on a preconditioner: the memory of past steps corrects a fixed inverse Hessian, and a read takes the gradient.
+"""Preconditioned L-BFGS: recent steps correct a fixed inverse Hessian, and a read of X computes a gradient.
 
 The two-loop recursion is that of J. Nocedal, "Updating quasi-Newton matrices with limited storage", Mathematics of
-Computation 35 (1980) 773, with the preconditioner in the place of its multiple of the identity.
+Computation 35 (1980) 773, with the preconditioner in place of the multiple of the identity.
 """
 
 from collections import deque
@@ -19,28 +19,31 @@ from fastlogit.solvers.preconditioner import preconditioner
 from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
 
 _MEMORY = 20
-#: Down to this relative gap float32 data are computed in float32 (their gradients are added up in float64).
+#: Down to this relative gap reads of float32 data compute in float32 (and add up gradients in float64).
 _ROUGH_TOL = 1e-9
 
 
 class Pairs:
-    """The inverse Hessian: a fixed one, corrected by the last steps and the changes of the gradient along them."""
+    """An approximate inverse Hessian: a fixed one, corrected by recent steps and the gradient's changes along them."""
 
     def __init__(self, precondition: Callable[[Array], Array]) -> None:
         self.precondition = precondition
         self._pairs: deque[tuple[Array, Array, float]] = deque(maxlen=_MEMORY)
 
     def add(self, step: Array, change: Array) -> None:
-        """Learn that the gradient changed by ``change`` along ``step``; what is not convex is rounding: left out."""
-        from scipy.linalg.blas import dnrm2  # whose squares do not overflow
+        """Add the change (n,) of the gradient along a step (n,).
+
+        F is convex: pairs of non-positive curvature are rounding errors and are skipped.
+        """
+        from scipy.linalg.blas import dnrm2  # its squares do not overflow
 
         curvature = float(step @ change)
         if curvature > 1e-14 * dnrm2(step) * dnrm2(change):
             self._pairs.append((step, change, curvature))
 
     def solve(self, g: Array) -> Array:
-        """Return the inverse Hessian times ``g``."""
-        from scipy.linalg.blas import daxpy  # y += a x, without an array for a x
+        """Return the approximate inverse Hessian times ``g`` (n,)."""
+        from scipy.linalg.blas import daxpy  # y += a x without a temporary array
 
         q, shares = g.copy(), []
         for step, change, curvature in reversed(self._pairs):
@@ -52,31 +55,35 @@ class Pairs:
         return q
 
 
-def descend(
+def lbfgs_descent(
     objective: Objective, point: Point, pairs: Pairs, record: Record, ending: Ending | Within, dtype: Any = np.float64
 ) -> Reads[tuple[Point, float, Status | None]]:
-    """Descend from ``point`` until the ending says so, or nothing is gained.
+    """Take L-BFGS steps until the ending or the record stops them, or no step lowers the objective.
 
     Parameters
     ----------
-    objective, point, record
-        Where to begin, and what to keep.
+    objective : Objective
+        The objective.
+    point : Point
+        The start.
     pairs : Pairs
-        The approximate inverse Hessian, which learns from each step.
+        The approximate inverse Hessian; each step is added to it.
+    record : Record
+        Receives every point.
     ending : Ending or Within
-        Tells where to stop.
+        Decides when to stop.
     dtype : dtype
-        What reads compute in.
+        Type in which reads compute.
 
     Returns
     -------
     (Point, float, Status or None)
-        The last point, the estimate of its gap, and why it is the last; None where the ending said so.
+        The last point, an estimate of its gap, and the reason to stop; None for the ending's decision.
 
     Notes
     -----
-    The estimate is ``1/2 g' M g`` with the corrected inverse Hessian, and at the end with the preconditioner if that is
-    larger.
+    The estimate is ``1/2 g' M g``, M being the corrected inverse Hessian, and at the end the preconditioner if that
+    gives more.
     """
     while True:
         step = -pairs.solve(point.grad)
@@ -89,7 +96,7 @@ def descend(
             return point, estimate, None
         if stop is not None:
             return point, estimate, stop
-        if np.array_equal(point.x + step, point.x):  # nor will it ever move again
+        if np.array_equal(point.x + step, point.x):  # the step is below rounding, and so would be all others
             return point, estimate, Status.STALLED
         evaluate = partial(objective.at, dtype=dtype)
         search = lower_point(objective, point, step, slope, evaluate, dtype=dtype, learn=pairs.add)
@@ -101,34 +108,34 @@ def descend(
 
 
 def on_sample(smaller: Objective, x: Array, pairs: Pairs, record: Record, dtype: Any) -> Reads[Array]:
-    """Return the minimum over the sample, to a tenth of what its own noise leaves of the whole."""
+    """Return the minimum (n,) over the sample, to a relative gap of `SAMPLE_TOL`."""
     point, within = (yield from smaller.at(x, dtype)), Within(SAMPLE_TOL)
-    return (yield from descend(smaller, point, pairs, record.on_sample(smaller), within, dtype))[0].x
+    return (yield from lbfgs_descent(smaller, point, pairs, record.on_sample(smaller), within, dtype))[0].x
 
 
 def lbfgs(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
-    """Minimise by L-BFGS on a Kronecker product of curvatures or on the diagonal, for many parameters.
+    """Minimise by L-BFGS, preconditioned as in `fastlogit.solvers.preconditioner`, for many parameters.
 
-    Called as `fastlogit.solvers.solution.Solver` says. The gap is bound D of `fastlogit.solvers.duality` where the
-    penalty allows one, else an estimate, by the corrected inverse Hessian or the preconditioner, the larger of the two.
+    Parameters and result as in `fastlogit.solvers.solution.Solver`. The gap is bound D of `fastlogit.solvers.duality`
+    if the penalty allows one, else the estimate of `lbfgs_descent`.
 
     Notes
     -----
-    Each read takes the gradient alone. Memory: 42 vectors of n, and what the preconditioner holds.
+    A read of X for each step. Memory: 42 vectors (n,), and the preconditioner's.
     """
     dtype = objective.source.dtype
     smaller = yield from objective.on_sample()
     pairs = Pairs((yield from preconditioner(smaller or objective, x0)))
     x = x0
-    if smaller is not None:  # what the sample taught of the curvature serves on
+    if smaller is not None:  # the pairs that it leaves serve for all rows too
         low = yield from on_sample(smaller, x0, pairs, record, dtype)
         x = yield from better_start(objective, x0, low)
     if dtype != np.float64:
         rough = Within(max(_ROUGH_TOL, record.tol))
         point = yield from objective.at(x, dtype)
-        point, gap, stop = yield from descend(objective, point, pairs, record, rough, dtype)
+        point, gap, stop = yield from lbfgs_descent(objective, point, pairs, record, rough, dtype)
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop, point, gap, "estimate")
         x = point.x
     ending, point = Ending(objective, record), (yield from objective.at(x))
-    return ending.solution(*(yield from descend(objective, point, pairs, record, ending)))
+    return ending.solution(*(yield from lbfgs_descent(objective, point, pairs, record, ending)))

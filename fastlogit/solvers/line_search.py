@@ -1,4 +1,7 @@
-"""A step, or a part of it where the whole one does not lower the objective: many parts at once, in one read of X."""
+"""A line search: the whole step or, if that does not lower the objective, the best of several shares of it.
+
+All shares are evaluated in one read of X.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +17,7 @@ _NOISE = 100.0
 
 
 def _is_lower(following: Point, point: Point, slope: float, dtype: Any) -> bool:
-    """Tell whether a point is sufficiently lower than the one before, as far as rounding in ``dtype`` lets one see."""
+    """Return whether a point is sufficiently lower than the one before (Armijo's rule), up to rounding in ``dtype``."""
     noise = _NOISE * float(np.finfo(dtype).eps) * abs(point.value)
     return following.value <= point.value + _SUFFICIENT * slope + noise
 
@@ -30,27 +33,36 @@ def lower_point(
     dtype: Any = np.float64,
     learn: Callable[[Array, Array], None] | None = None,
 ) -> Reads[tuple[Point | None, bool]]:
-    """Return a point along ``step`` at which the objective is lower, and whether it is the end of the whole step.
+    """Find a point along a step at which the objective is lower.
 
     Parameters
     ----------
-    objective, point, step
-        What to lower, where to begin, and the step (n,).
+    objective : Objective
+        The objective.
+    point : Point
+        The start.
+    step : ndarray (n,)
+        The whole step.
     slope : float
-        The objective's derivative along the step, negative.
+        Derivative of the objective along the step, negative.
     evaluate : callable
-        ``x -> Reads[Point]`` at the end of the whole step.
+        ``x -> Reads[Point]``, called at the end of the whole step.
     shortened : callable, optional
-        The same at the end of a shorter one; by default ``evaluate``.
+        The same for the end of a shorter step; by default ``evaluate``.
     dtype : dtype
-        What ``evaluate`` computes in.
+        Type in which ``evaluate`` computes.
     learn : callable, optional
-        Is told a step that fails, and the change of the gradient along it.
+        Called with the whole step and the change of the gradient along it if the step fails.
 
     Returns
     -------
     (Point or None, bool)
-        No point where none of some parts of the step, from 1/2 to 1e-8, lowers the objective.
+        The point, and whether it is the end of the whole step. None if neither the step nor any of nine shares of it,
+        from 1/2 to 1e-8, lowers the objective.
+
+    Notes
+    -----
+    Reads of X: one; up to three if the whole step fails.
     """
     following = yield from evaluate(point.x + step)
     if _is_lower(following, point, slope, dtype):

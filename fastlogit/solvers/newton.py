@@ -1,7 +1,7 @@
-"""Newton's method that starts on a sample and ends with a certificate: a handful of reads of X.
+"""Newton's method, from the minimum over a sample to a proved bound on the gap, in a handful of reads of X.
 
-Reads: the survey that drew the sample, then one for each step. Bound P certifies the last step without another read.
-With more than `EVERY_READ` parameters `fastlogit.solvers.few_hessians` takes its place.
+After the survey that drew the sample there is one read for each step but the last, which bound P certifies without one.
+For more than `EVERY_READ` parameters see `fastlogit.solvers.few_hessians`.
 """
 
 import numpy as np
@@ -19,10 +19,14 @@ EVERY_READ = 320
 
 
 def newton(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
-    """Minimise by Newton's method from the minimum over a sample.
+    """Minimise by Newton's method from the minimum over the sample.
 
-    Called as `fastlogit.solvers.solution.Solver` says. It goes on until a bound is within tol, A, P or D, or no step
-    gains anything: an estimate within tol ends nothing. Memory: some n^2 float64.
+    Parameters and result as in `fastlogit.solvers.solution.Solver`. It ends when one of the bounds A, P and D is within
+    tol, or no step lowers the objective, never because an estimate is within tol.
+
+    Notes
+    -----
+    A read of X for each step. Memory: several matrices (n, n) float64; `fastlogit.plan` counts them.
     """
     if x0.size > EVERY_READ:
         return (yield from few_hessians(objective, x0, record))

@@ -1,4 +1,4 @@
-"""Newton's method without a Hessian: each step is solved by conjugate gradients on Hessian-vector products."""
+"""Newton's method without a Hessian: conjugate gradients on Hessian-vector products solve for each step."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,32 +12,38 @@ from fastlogit.solvers.line_search import lower_point
 from fastlogit.solvers.preconditioner import preconditioner
 from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
 
+# Most products for a step.
 _PRODUCTS = 100
-#: The residual of a step, relative to the gradient, is at most this, and falls with the decrement.
+#: Largest residual of a step, relative to the gradient; it falls with the decrement.
 _FORCING = 0.3
-# Less curvature than this, relative to the preconditioner's, is none.
+# Curvature up to this, relative to the preconditioner's, counts as 0.
 _FLAT = 1e-20
 
 
 def conjugate_gradients(
     multiply: Callable[[Array], Reads[Array]], precondition: Callable[[Array], Array], g: Array, tol: float
 ) -> Reads[tuple[Array, float]]:
-    """Return d with ``||H d + g|| <= tol ||g||``, in the preconditioner's norm, and ``g' d``; 100 products at most.
+    """Solve ``H d = -g`` by preconditioned conjugate gradients, with at most 100 products.
 
     Parameters
     ----------
     multiply, precondition : callable
-        ``v -> H v``, a read of X each, and ``v -> M^-1 v``.
+        ``v -> H v``, a read of X each, and ``v -> M^-1 v``, for v (n,).
     g : ndarray (n,)
         The gradient.
     tol : float
-        Where to stop.
+        Relative residual to reach: ``||H d + g|| <= tol ||g||`` in the norm of ``M^-1``.
+
+    Returns
+    -------
+    (ndarray (n,), float)
+        d and ``g' d``, which is negative.
 
     Notes
     -----
-    M. Hestenes and E. Stiefel, "Methods of conjugate gradients for solving linear systems" (1952). What is not convex
-    is rounding, and where there is no curvature the model has no minimum: it ends the iteration, at the preconditioned
-    gradient where it is the first.
+    M. Hestenes and E. Stiefel, "Methods of conjugate gradients for solving linear systems" (1952). F is convex: a
+    non-positive curvature is a rounding error or means that the model has no minimum. It ends the iteration, at the
+    preconditioned gradient if it is the first.
     """
     d, r = np.zeros_like(g), -g
     z = precondition(r)
@@ -58,16 +64,16 @@ def conjugate_gradients(
             break
         p = z + (norm / before) * p
     slope = float(g @ d)
-    return (d, slope) if slope < 0.0 else (precondition(-g), -first)  # no way down: rounding took over
+    return (d, slope) if slope < 0.0 else (precondition(-g), -first)  # not a descent direction, by rounding errors
 
 
-def descend(
+def newton_cg_descent(
     objective: Objective, point: Point, precondition: Callable[[Array], Array], record: Record, ending: Ending | Within
 ) -> Reads[tuple[Point, float, Status | None]]:
-    """Take Newton's steps from ``point`` until the ending says so, or nothing is gained.
+    """Take Newton's steps until the ending or the record stops them, or no step lowers the objective.
 
-    Returns as `fastlogit.solvers.lbfgs.descend`. The estimate is half the decrement, ``1/2 g' H^-1 g``, as conjugate
-    gradients find it, or as the preconditioner has it, the larger; the history has the preconditioner's.
+    Parameters and result as in `fastlogit.solvers.lbfgs.lbfgs_descent`. The estimate is ``1/2 g' H^-1 g``, computed by
+    conjugate gradients or with the preconditioner, whichever is larger; the history has the preconditioner's.
     """
     while True:
         rough = 0.5 * float(point.grad @ precondition(point.grad))
@@ -77,12 +83,12 @@ def descend(
         tol = min(_FORCING, (2.0 * rough / max(point.value, 1e-300)) ** 0.25)
         multiply = partial(objective.hess_vec, point.x)
         step, slope = yield from conjugate_gradients(multiply, precondition, point.grad, tol)
-        if -0.5 * slope > abs(point.value):  # no loss is negative: rounding passed for a curvature
+        if -0.5 * slope > abs(point.value):  # impossible, no loss is negative: the curvature was a rounding error
             step, slope = -precondition(point.grad), -2.0 * rough
         estimate = max(rough, -0.5 * slope)
         if (yield from ending.gives_up(point, estimate)):
             return point, estimate, None
-        if np.array_equal(point.x + step, point.x):  # nor will it ever move again
+        if np.array_equal(point.x + step, point.x):  # the step is below rounding, and so would be all others
             return point, estimate, Status.STALLED
         following, _ = yield from lower_point(objective, point, step, slope, objective.at)
         if following is None:
@@ -93,21 +99,21 @@ def descend(
 def newton_cg(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     """Minimise by Newton's method without a Hessian, from the minimum over the sample.
 
-    Called as `fastlogit.solvers.solution.Solver` says. The gap is bound D of `fastlogit.solvers.duality` where the
-    penalty allows one, else an estimate.
+    Parameters and result as in `fastlogit.solvers.solution.Solver`. The gap is bound D of `fastlogit.solvers.duality`
+    if the penalty allows one, else the estimate of `newton_cg_descent`.
 
     Notes
     -----
-    A read of X for the gradient of each step, and one for each product. Memory: some vectors of n, and what the
-    preconditioner holds.
+    A read of X for each step's gradient, and one for each product. Memory: a few vectors (n,), and the
+    preconditioner's.
     """
     smaller, x = (yield from objective.on_sample()), x0
     precondition = yield from preconditioner(smaller or objective, x)
     if smaller is not None:
         point, within = (yield from smaller.at(x)), Within(SAMPLE_TOL)
-        descent = descend(smaller, point, precondition, record.on_sample(smaller), within)
+        descent = newton_cg_descent(smaller, point, precondition, record.on_sample(smaller), within)
         x = (yield from descent)[0].x
         precondition = yield from preconditioner(smaller, x)
         x = yield from better_start(objective, x0, x)
     ending, point = Ending(objective, record), (yield from objective.at(x))
-    return ending.solution(*(yield from descend(objective, point, precondition, record, ending)))
+    return ending.solution(*(yield from newton_cg_descent(objective, point, precondition, record, ending)))

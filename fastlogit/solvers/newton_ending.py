@@ -1,4 +1,4 @@
-"""When a solver that has Hessians may stop: what it looks for at every point."""
+"""When a solver that has Hessians stops: the tests at every point."""
 
 from typing import Any
 
@@ -11,21 +11,21 @@ from fastlogit.solvers.quadratic_model import Model
 from fastlogit.solvers.separation import Tail, is_separating
 from fastlogit.solvers.solution import Record, Solution, Status
 
-#: From this relative gap on an estimate without a bound makes one look for separation; and from the second on for the
-#: exact radius. A step costs one read too, and as a rule ends in a bound: these do not depend on ``tol``, so that a
-#: looser one is as quick.
+#: Up to this relative gap, estimated without a bound, separation is tested; up to the second the exact radius is
+#: computed. Both cost reads, as a step does, which usually leads to a bound. They do not depend on ``tol``, so that a
+#: larger one takes no more reads.
 _TAIL, _NEAR = 1e-6, 1e-10
-# This many steps there that do not halve the gap are the last.
+# Steps that do not halve such a gap, after which the solver stops.
 _IDLE = 2
 
 
 class NewtonEnding:
-    """Looks for bounds A, P and D at each point, then for separation, and tells where nothing is gained any more.
+    """Tests bounds A, P and D at each point, then separation, and whether steps still gain anything.
 
     Attributes
     ----------
     dtype : dtype
-        What the products of Hessians are to be computed in: float64 from where float32 leaves no bound.
+        Type for the products of the next Hessian: float64 once float32 is not exact enough for a bound.
     """
 
     def __init__(self, objective: Objective, record: Record, dtype: Any) -> None:
@@ -35,7 +35,7 @@ class NewtonEnding:
         self._before, self._idle, self._gap = np.inf, 0, np.inf
 
     def look(self, point: Point) -> Reads[tuple[Model, float, Solution | None]]:
-        """Return the model at a point that has a Hessian, the gap there, and the solution where the fit ends here."""
+        """Return the model at a point with a Hessian, the gap there, and the solution if the fit ends, else None."""
         objective, record, dtype = self._objective, self._record, self.dtype
         model = yield from Model.at(objective, point, dtype)
         gap, kind = model.gap()
@@ -60,16 +60,16 @@ class NewtonEnding:
                 self.dtype = np.dtype(np.float64)
             elif (yield from self._tail.is_separating(model.step, gap)):
                 return model, gap, record.solution(Status.QUASI_SEPARATED, direction=model.step)
-            self._idle = self._idle + 1 if gap >= 0.5 * self._before else 0  # 0 is not half of 0
-            if self._idle > _IDLE:  # rounding is all that is left
+            self._idle = self._idle + 1 if gap >= 0.5 * self._before else 0  # >=: so that 0 after 0 counts
+            if self._idle > _IDLE:  # the rest of the gap is rounding errors
                 return model, gap, (yield from self.stalled(point, model))
             self._before = gap
-        if np.array_equal(point.x + model.step, point.x):  # nor will it ever move again
+        if np.array_equal(point.x + model.step, point.x):  # the step is below rounding
             return model, gap, (yield from self.stalled(point, model))
         return model, gap, None
 
     def stalled(self, point: Point, model: Model) -> Reads[Solution]:
-        """Return the solution at the point last looked at: nothing is left to gain, and no bound says so."""
+        """Return the solution at the last point if no step lowers the objective, but no bound is within tol."""
         if self._objective.is_weakly_penalized and (yield from is_separating(self._objective, model.step)):
             return self._record.solution(Status.WEAKLY_PENALIZED, point, self._gap, "estimate", model.step)
         return self._ending.solution(point, self._gap, None)

@@ -1,4 +1,7 @@
-"""Approximate Hessians that are cheap to invert: of one class itself, a Kronecker product, or the diagonal."""
+"""Approximate Hessians that are cheap to invert.
+
+For two classes the Hessian itself, for more a Kronecker product, for very many columns the diagonal.
+"""
 
 from collections.abc import Callable
 
@@ -8,18 +11,18 @@ from fastlogit.cholesky import cholesky
 from fastlogit.objective import Array, Objective
 from fastlogit.reads import Reads
 
-#: With more columns than this their Gram matrix, and what its factors cost, are too large.
+#: For more columns than this a Gram matrix and its factorisations take too much time and memory.
 LARGEST_GRAM = 4096
-# What is added to a matrix of unit diagonal: a preconditioner need not tell what is singular from what is nearly so.
+# Added to the unit diagonal of a matrix: a preconditioner need not distinguish singular from nearly singular.
 _RIDGE = 1e-10
-# Of the curvatures of the classes' directions, those below this share of the largest count as that,
+# Class directions' curvatures are raised to at least this share of the largest,
 _SMALLEST_CURVATURE = 1e-3
-# and there is a factor for so many of them at most: the others take the nearest.
+# and divided into at most this many groups, each with one factorisation.
 _FACTORS = 6
 
 
 def preconditioner(objective: Objective, x: Array) -> Reads[Callable[[Array], Array]]:
-    """Return an approximate inverse Hessian at ``x`` as a function of a flat vector; at most two reads of X."""
+    """Return the approximate inverse Hessian at ``x`` (n,), as a function of a vector (n,); at most two reads of X."""
     if objective.source.n_features > LARGEST_GRAM:
         diagonal = (yield from objective.hess_diag(x)) if np.any(x) else objective.hess_diag_at_zero
         inverse = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
@@ -32,7 +35,7 @@ def preconditioner(objective: Objective, x: Array) -> Reads[Callable[[Array], Ar
 
 
 def inverse_of(H: Array) -> Callable[[Array], Array]:
-    """Return ``(H + ridge)^-1`` as a function of vectors (n,) or (n, m), the ridge 1e-10 of the diagonal."""
+    """Return ``(H + ridge)^-1`` as a function of vectors (n,) or (n, m); the ridge is 1e-10 of the diagonal."""
     from scipy.linalg import cho_solve
 
     diagonal = np.diag(H)
@@ -53,23 +56,24 @@ def inverse_of(H: Array) -> Callable[[Array], Array]:
 
 
 def kronecker(objective: Objective, x: Array) -> Reads[Callable[[Array], Array]]:
-    """Return the inverse of about ``G (x) S + P`` as a function of a flat vector.
+    """Return the inverse of about ``G (x) S + P`` as a function of a flat vector; two reads of X, meant for a sample.
 
     ``G = sum_i s_i x~_i x~_i'`` is the Gram matrix of the scaled columns, ``S`` the mean over rows of
-    ``diag(p) - p p'`` at ``x``, and ``P`` the penalty. With ``S = Q Lambda Q'`` the classes' directions q come apart,
-    each with its own matrix ``Lambda_q G + P``. Directions of nearly the same curvature share a factor. That in which
-    all classes move alike gets the mean curvature.
+    ``diag(p) - p p'`` at ``x``, and ``P`` the penalty's second derivative. With ``S = Q Lambda Q'`` the class
+    directions q, the columns of Q, decouple: each has its own matrix ``Lambda_q G + P``. Directions of nearly the same
+    curvature share a factorisation. The direction of equal changes of all classes, in which S is 0, gets the mean
+    curvature.
 
-    Two reads of X: meant for a sample. Factors, and not eigenvectors of G, which would serve all directions exactly: a
-    tenth of the time at 784 columns, and between the factors' blocks Ctrl-C is heard.
+    Eigenvectors of G would serve all directions exactly; factorisations take a tenth of the time at 784 columns, and
+    Ctrl-C takes effect between their blocks.
     """
     size, K = objective.shape
     gram, S = yield from objective.mean_curvature(x)
     S = S + np.trace(S) / K / K
     values, Q = np.linalg.eigh(S)
-    largest = values[-1] if values[-1] > 0.0 else 1.0 / K  # offsets so large that every p is 0 or 1
+    largest = values[-1] if values[-1] > 0.0 else 1.0 / K  # S is 0: offsets make every p 0 or 1
     values = np.maximum(values, _SMALLEST_CURVATURE * largest)
-    # the intercept's penalty, and every one where C is infinite, is 0: a trace of the curvature stands in
+    # P is 0 for the intercept, and everywhere if C is infinite: at least a trace of the curvature takes its place
     penalty = np.diag(np.maximum(objective.smooth.by_column, 1e-8 * np.diag(gram) * values[-1]))
     groups = _alike(values)
     inverses = [inverse_of(gram * np.exp(np.log(values[group]).mean()) + penalty) for group in groups]
@@ -84,7 +88,7 @@ def kronecker(objective: Objective, x: Array) -> Reads[Callable[[Array], Array]]
 
 
 def _alike(values: Array) -> list[slice]:
-    """Return slices of ascending values, few enough, of equal ratios between their ends."""
+    """Return slices that group ascending positive values by at most `_FACTORS` equal intervals of their logarithms."""
     step = np.log(values[-1] / values[0]) / _FACTORS
     places = np.zeros(len(values)) if step == 0.0 else np.minimum(np.log(values / values[0]) // step, _FACTORS - 1)
     ends = [0, *(np.flatnonzero(np.diff(places)) + 1), len(values)]

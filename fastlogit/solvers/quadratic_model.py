@@ -1,4 +1,4 @@
-"""The quadratic model of the objective at a point: Newton's step, and what bounds A and P need."""
+"""The quadratic model of the objective at a point: Newton's step, and the inputs of bounds A and P."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,20 +11,33 @@ from fastlogit.reads import Reads
 from fastlogit.solvers import certificates
 from fastlogit.solvers.factor import DenseFactor, Factor
 
-_ROUNDINGS = 2.0 * HESS_ROWS**0.5  # with u = eps / 2, four standard deviations
-#: Damping begins at this share of the rows' weight, and grows a hundredfold.
+_ROUNDINGS = 2.0 * HESS_ROWS**0.5  # in units of eps: four standard deviations
+#: Damping starts at this share of the rows' weight, and is multiplied by 100 as often as necessary.
 _FIRST_DAMPING = 1e-8
-#: With more classes the exact radius would take more than ten reads.
+#: For more classes the exact radius would take more than ten reads.
 _PAIRED_CLASSES = 5
-#: Where the Hessian is singular, the share of the gradient that may lie in directions in which it is 0.
+#: Largest share of the gradient in directions in which a singular Hessian is 0.
 _LOST = 1e-6
 
 
 @dataclass(frozen=True)
 class Model:
-    """The quadratic model at a point: its step, and what the certificates need.
+    """The quadratic model at a point, with allowance for rounding errors in the last four values.
 
-    The true Hessian is at least ``sure`` times the computed one.
+    Attributes
+    ----------
+    factor : Factor
+        The factorised Hessian, damped where the model is not valid.
+    step : ndarray (n,)
+        Newton's step d.
+    decrement : float
+        lambda of `fastlogit.solvers.certificates`, from above.
+    error : float
+        Norm of ``g + H d`` in that of ``H^-1``, from above; infinity if there is no bound.
+    radius : float
+        R of `fastlogit.solvers.certificates`; infinity if there is no bound.
+    sure : float
+        The true Hessian is at least this share of the computed one.
     """
 
     factor: Factor
@@ -36,7 +49,7 @@ class Model:
 
     @classmethod
     def at(cls, objective: Objective, point: Point, dtype: Any) -> "Reads[Model]":
-        """Return the model at a point whose Hessian's products were computed in ``dtype``."""
+        """Return the model at a point whose Hessian has products of type ``dtype``; reads of X as `Objective.rounding`."""
         assert point.hess is not None
         K = objective.shape[1]
         H = identified(point.hess, K)
@@ -44,9 +57,10 @@ class Model:
         step -= factor.solve(point.grad + H @ step) if damping == 0.0 else 0.0  # refined: bound P needs H d = -g
         residual = point.grad + H @ step
         decrement = max(float(step @ (H @ step)), 0.0) ** 0.5
-        # An entry's rounding, of the square root of its two diagonal entries: the true Hessian is at least (1 - doubt)
-        # times this one. Within a tile, where float32 may be the type, some square root of its rows matter (N. Higham
-        # and T. Mary, "A new approach to probabilistic rounding error analysis", SIAM J. Sci. Comput. 41 (2019)).
+        # The true Hessian is at least (1 - doubt) times this one. An entry's rounding error is proportional to the root
+        # of the product of its two diagonal entries, and to the square root of the number of rows that are added in
+        # dtype, those of a tile (N. Higham and T. Mary, "A new approach to probabilistic rounding error analysis",
+        # SIAM J. Sci. Comput. 41 (2019)).
         doubt = _ROUNDINGS * float(np.finfo(dtype).eps) * len(H) / max(factor.smallest, 1e-300)
         doubt *= float(objective.lost_digits.max())
         error = factor.norm_bound(residual) + factor.norm_bound((yield from objective.rounding(point)))
@@ -58,9 +72,9 @@ class Model:
         return cls(factor, step, decrement / sure + error, error, radius / sure, 1.0 - doubt)
 
     def with_exact_radius(self, objective: Objective) -> "Reads[Model]":
-        """Return the model with the exact R, which the cheap one may exceed a thousandfold.
+        """Return the model with the exact R: the bound on it in `at` may be a thousand times larger.
 
-        One read of X; for softmax one for each pair of classes, where they are few.
+        One read of X, for softmax one for each pair of classes; with more than five classes the model is unchanged.
         """
         K = objective.shape[1]
         if K > _PAIRED_CLASSES or not np.isfinite(self.radius):
@@ -73,26 +87,26 @@ class Model:
         return replace(self, radius=max(norms) / self.sure**0.5)
 
     def gap(self) -> tuple[float, str]:
-        """Return a bound on the gap at the point, or an estimate."""
+        """Return bound A on the gap at the point and "A", or an estimate and "estimate"."""
         bound = certificates.at_point(self.decrement, self.radius)
         return (bound, "A") if np.isfinite(bound) else (0.5 * self.decrement**2, "estimate")
 
     def stepped(self, point: Point) -> Point:
-        """Return the point after the step from ``point``, its value by the model."""
+        """Return the end of the step from ``point``, with the model's value and the gradient of ``point``."""
         value = point.value + 0.5 * float(point.grad @ self.step)
         return Point(point.x + self.step, value, point.grad, point.smallest_margin)
 
     def gap_after_step(self) -> float:
-        """Return a bound on the gap at the point after the step, infinity where there is none."""
+        """Return bound P on the gap after the step, or infinity."""
         return certificates.after_step(self.decrement, self.radius, self.error)
 
 
 def newton_step(H: Array, g: Array, value: float, weight: float) -> tuple[Factor, Array, float]:
-    """Return the factor of ``H + damping I``, the step ``-(H + damping I)^-1 g``, and the damping.
+    """Return the factorised ``H + damping I``, the step ``-(H + damping I)^-1 g`` (n,), and the damping.
 
-    The gap cannot be larger than the value, because no loss is negative. A model that promises more is far outside of
-    where it holds (margins so large that their curvature vanished): it is damped until it promises less. So is one
-    that leaves out a direction of no curvature at all in which there is a gradient.
+    The gap is at most the value, because no loss is negative. A model that predicts a larger fall is not valid over the
+    whole step (margins are so large that their curvature vanished): it is damped until it predicts less. So is a model
+    in which a direction with a gradient has no curvature.
     """
     damping = 0.0
     while True:
@@ -105,14 +119,14 @@ def newton_step(H: Array, g: Array, value: float, weight: float) -> tuple[Factor
 
 
 def _leaves_out(factor: Factor, residual: Array, g: Array) -> bool:
-    """Tell whether a step leaves out directions in which there is a gradient."""
+    """Return whether the gradient has a part in directions that a singular Hessian leaves out."""
     return factor.is_singular and bool(np.abs(residual).max() > _LOST * np.abs(g).max())
 
 
 def identified(H: Array, K: int) -> Array:
-    """Give the directions in which all classes move alike, along which softmax is constant, a curvature of their own.
+    """Return a Hessian (n, n) with curvature added in directions of equal changes of all classes.
 
-    The gradient has no part in them, so that no step does.
+    Softmax is constant along them, which makes its Hessian singular. The gradient has no part in them, and so no step.
     """
     if K == 1:
         return H

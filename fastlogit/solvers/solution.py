@@ -1,4 +1,4 @@
-"""What every solver returns, and the record of how it came there."""
+"""The result of a solver, and the record of its steps."""
 
 import time
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from fastlogit.kernels.machine import clock
 from fastlogit.objective import Objective, Point
 from fastlogit.reads import Reads
 
-#: A sample is solved to this relative gap: a tenth of what its own noise leaves of the whole.
+#: A sample is solved to this relative gap, about a tenth of the gap that its minimum has over all rows.
 SAMPLE_TOL = 1e-5
 
 
 class Status(Enum):
-    """How a solver ended; the value is a sentence for people."""
+    """How a solver ended; the value is a sentence for users."""
 
     CONVERGED = "The gap to the optimum is within tol."
     MAX_ITER = "max_iter iterations were done before the gap was within tol: raise max_iter."
@@ -47,14 +47,16 @@ class Row:
     ----------
     n_passes : int
         Reads of X so far.
-    value, grad_norm : float
-        The objective, and its gradient's largest element in absolute value, in scaled coordinates.
+    value : float
+        The objective.
+    grad_norm : float
+        The gradient's largest element in absolute value, in scaled coordinates.
     gap : float
-        How far ``value`` is above the optimum at most; an estimate where ``gap_kind`` says so.
+        Bound on ``value`` minus the optimum, or an estimate of it.
     gap_kind : str
-        Which formula gave it: see `fastlogit.solvers.certificates` and `duality`.
+        "A", "P" or "D" for the bound (`fastlogit.solvers.certificates`, `fastlogit.solvers.duality`), or "estimate".
     seconds : float
-        Since the solver began.
+        Time since the start of the fit.
     """
 
     n_passes: int
@@ -67,34 +69,36 @@ class Row:
 
 @dataclass(frozen=True)
 class Solution:
-    """Where a solver ended.
+    """The point at which a fit ended, and what is known of it.
 
     Attributes
     ----------
     x : ndarray
-        The point: a flat vector from a solver; from `fastlogit.solve` (n_features + 1, K), intercepts in the last row.
+        The coefficients (n_features + 1, K), intercepts in the last row. (From a solver itself, a flat vector.)
     value : float
-        The objective there. After a last step that another read was saved for: its quadratic model's value.
+        The objective there; the quadratic model's value if ``gap_kind`` is "P", which saves a read.
     grad_norm : float
-        The largest element of the last gradient read, in absolute value, in scaled coordinates.
+        Largest element, in absolute value, of the last gradient computed, in scaled coordinates.
     gap : float
-        A bound on ``value`` minus the optimum; an estimate where ``gap_kind`` is "estimate".
+        Bound on ``value`` minus the optimum, or an estimate of it.
     gap_kind : str
-        "A", "P" or "D", the certificate that gave the bound, or "estimate".
-    n_iter, n_passes : int
-        Steps on the whole of X, and reads of it, all of them included.
+        "A", "P" or "D" for the formula of the bound, or "estimate".
+    n_iter : int
+        Number of steps on all rows.
+    n_passes : int
+        Number of reads of X, the survey included.
     status : Status
-        How it ended.
+        How the fit ended.
     separated : bool
-        Whether every row of positive weight was seen on its class's side, which proves separation, and there is no
-        penalty, or one of less than 1e-9 of the rows' weight, in units of standardised columns.
+        Whether the classes are separated (every row of positive weight is on its class's side) and there is no penalty,
+        or one of at most 1e-9 of the rows' weight in units of standardised columns.
     quasi_separated : bool
-        Whether "newton" found a direction along which no row's margin falls by more than a thousandth of what others
-        rise: coefficients would grow along it for ever.
+        Whether "newton" found a direction along which coefficients would grow without limit: no row's margin falls by
+        more than a thousandth of the largest rise of another.
     direction : ndarray or None
-        Where separated in either way: a direction of the shape of ``x`` along which the coefficients grow.
+        If separated in either way, a direction of the shape of ``x`` along which the coefficients grow.
     history : list of Row
-        One for each step, and one more where more became known of its point.
+        A line for each step, and a further one if more became known of its point.
     """
 
     x: NDArray[np.float64]
@@ -112,37 +116,50 @@ class Solution:
 
     @property
     def converged(self) -> bool:
-        """Whether the gap is within tol, by a bound."""
+        """Whether a bound shows that the gap is within tol."""
         return self.status is Status.CONVERGED
 
     @property
     def coef(self) -> NDArray[np.float64]:
-        """The coefficients (n_features, K) of a `fastlogit.solve`."""
+        """The coefficients (n_features, K), in the result of `fastlogit.solve`."""
         return self.x[:-1]
 
     @property
     def intercept(self) -> NDArray[np.float64]:
-        """The intercepts (K,) of a `fastlogit.solve`."""
+        """The intercepts (K,), in the result of `fastlogit.solve`."""
         return np.asarray(self.x[-1])
 
 
-#: Called with each row of the history and what returns the point.
+#: Called with each line of the history and a function that returns its point (n,); stops the fit by returning True.
 Callback = Callable[[Row, Callable[[], NDArray[np.float64]]], Any]
 
 
 class Record:
-    """Keeps the history and the best point, and says when to stop.
+    """History and best point of a fit, shared by all its solvers, and its limits.
 
-    One record serves all solvers of a fit, in turn.
+    Parameters
+    ----------
+    objective : Objective
+        The objective.
+    tol : float
+        Relative gap to reach.
+    max_iter : int
+        Largest number of steps.
+    callback : Callback, optional
+        Called after each step.
+    start : float
+        Start of the fit, by ``time.perf_counter``; by default now.
 
     Attributes
     ----------
+    history : list of Row
+        The lines so far.
     n_iter : int
-        Steps so far: points, but the first.
+        Steps so far: the number of points after the first.
     is_patient : bool
-        Whether a bound that hardly comes nearer is waited for: another solver would not find one, as far as is known.
+        Whether to wait longer for a bound that improves slowly, because no other solver is likely to find one.
     needs_duality : bool
-        Whether bound D alone may end the fit, because it has to carry over to other coordinates.
+        Whether bound D alone may end the fit, because the bound has to hold in other coordinates too.
     """
 
     needs_duality = False
@@ -160,12 +177,12 @@ class Record:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no point yet."""
+        """Whether no point has been added yet."""
         return self._best is None and (self._inner is None or self._inner[0].is_empty)
 
     @property
     def lowest(self) -> Point:
-        """The lowest point so far."""
+        """The point of the lowest value so far."""
         self._come_back()
         assert self._best is not None
         return self._best[0]
@@ -173,9 +190,16 @@ class Record:
     def inside(
         self, inner: Objective, leave: Callable[[NDArray[np.float64]], NDArray[np.float64]], share: float
     ) -> "Record":
-        """Return the record of a solve in other coordinates, to a share of the gap; ``leave`` leads back from them.
+        """Return the record of a minimisation in other coordinates, with the same history and limits.
 
-        It writes into the same history, and its best point counts.
+        Parameters
+        ----------
+        inner : Objective
+            The objective in these coordinates.
+        leave : callable
+            The map back to this record's coordinates.
+        share : float
+            Share of ``tol`` to reach there.
         """
         callback = self._callback
         there = None if callback is None else lambda row, x: callback(row, lambda: leave(x()))
@@ -185,7 +209,7 @@ class Record:
         return record
 
     def _come_back(self) -> None:
-        """Take over what the record inside has found."""
+        """Take over steps and best point of the record in other coordinates."""
         if self._inner is None:
             return
         (inner, leave), self._inner = self._inner, None
@@ -196,15 +220,18 @@ class Record:
                 self._best = replace(point, x=leave(point.x)), row
 
     def on_sample(self, smaller: Objective) -> "Record":
-        """Return the record of a solve on the sample."""
+        """Return the record of a minimisation over the sample."""
         return Record(smaller, SAMPLE_TOL, self.max_iter)
 
     def is_small(self, gap: float, value: float) -> bool:
-        """Tell whether a gap is within tol of the objective's value."""
+        """Return whether a gap is within tol, relative to the objective's value."""
         return gap <= self.tol * abs(value)
 
     def add(self, point: Point, gap: float, gap_kind: str) -> Status | None:
-        """Record a point, once more where more is known of it; return why to stop here, but for convergence."""
+        """Add a point to the history, or a further line for the last point; return a reason to stop, if there is one.
+
+        Convergence is not one of the reasons: the solver decides about it.
+        """
         self._come_back()
         seconds = time.perf_counter() - self._start
         norm = float(np.abs(point.grad).max())
@@ -232,7 +259,7 @@ class Record:
         kind: str = "",
         direction: NDArray[np.float64] | None = None,
     ) -> Solution:
-        """Return the solution at ``point``, by default the best one with the gap that was found for it."""
+        """Return the solution at ``point``; by default at the best point, with the gap in its line of the history."""
         self._come_back()
         if point is None:
             assert self._best is not None
@@ -258,14 +285,14 @@ class Record:
 
 
 def better_start(objective: Objective, x0: NDArray[np.float64], x: NDArray[np.float64]) -> Reads[NDArray[np.float64]]:
-    """Return the lower of a given start and the minimum over the sample; one read of X, none where x0 is 0."""
+    """Return the lower of a start ``x0`` and the minimum ``x`` over the sample; one read of X, none if x0 is 0."""
     if not np.any(x0):
         return x
     at_start, at_sample = yield from objective.values_along(x0, x - x0, np.array([0.0, 1.0]))
     return x if at_sample <= at_start else x0
 
 
-#: Minimises from a flat vector (n,), or from the minimum over the sample where that is lower (softmax: its classes sum
-#: to 0), keeps a record, and returns the solution. Ctrl-C and the time limit pass through: the record has the best
-#: point.
+#: A solver ``f(objective, x0, record)``: it minimises from the flat vector x0 (n,), or from the minimum over the sample
+#: if that is lower, adds every point to the record, and returns the solution. For softmax, x0 sums to 0 over classes.
+#: Exceptions by Ctrl-C and the time limit pass through it: the record has the best point.
 Solver = Callable[[Objective, NDArray[np.float64], Record], Reads[Solution]]

@@ -1,4 +1,4 @@
-"""Newton's method where columns outnumber rows: in the span of the rows, where the minimum is."""
+"""Newton's method for more columns than rows: in the span of the rows, which contains the minimum."""
 
 from fastlogit.objective import Array, Objective
 from fastlogit.reads import Reads
@@ -7,21 +7,21 @@ from fastlogit.solvers.newton import newton
 from fastlogit.solvers.solution import Record, Solution, Status
 from fastlogit.span import Span
 
-# Of the gap to reach, what the way back to all coefficients may add to by rounding.
+# Share of the gap that is to be reached in the span: rounding in the map back to all coefficients adds to it.
 _SHARE = 0.25
 
 
 def span(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
-    """Minimise over coefficients in the span of the rows, n_samples of them for each class and not n_features.
+    """Minimise over coefficients in the span of the rows: at most n_samples of them for each class.
 
-    Called as `fastlogit.solvers.solution.Solver` says. The end is bound D, which carries over to all coefficients: it
-    is computed anew there, from X itself. Without a penalty there is no such bound, but the classes are separated there
-    as a rule, which is told from X itself too.
+    Parameters and result as in `fastlogit.solvers.solution.Solver`. It ends by bound D, the one that holds for all
+    coefficients too: it is computed again for them, from X itself. Without a penalty there is no such bound, but the
+    classes are usually separated, which is also checked on X itself.
 
     Notes
     -----
-    Reads of X: one for the products of rows, one to come back, up to three for the bound, one more from a start that is
-    not 0. What is read between is a matrix (n_samples, n_samples), and counts too. Memory: some of those.
+    Reads of X: one for the products of rows, one for the map back, up to three for the bound, and one if the start is
+    not 0. Reads in between are of a matrix (n_samples, n_samples), and are counted too. Memory: several such matrices.
     """
     rows = Span.of(objective)
     inner = record.inside(rows.inner, rows.leave, _SHARE)

@@ -49,7 +49,7 @@ class Model:
 
     @classmethod
     def at(cls, objective: Objective, point: Point, dtype: Any) -> "Reads[Model]":
-        """Return the model at a point whose Hessian has products of type ``dtype``; reads of X as `Objective.rounding`."""
+        """Return the model at a point whose Hessian has products of ``dtype``; reads of X as `Objective.rounding`."""
         assert point.hess is not None
         K = objective.shape[1]
         H = identified(point.hess, K)

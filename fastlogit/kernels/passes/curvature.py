@@ -1,7 +1,8 @@
 """Passes of second order: Hessians, Hessians times a direction, and losses along one, each in one read of X.
 
 With ``c_kl = s p_k (delta_kl - p_l)`` the Hessian's block of classes k and l is ``sum_i c_kl x~_i x~_i'``, where
-``x~ = (x - center, 1)``; with two classes there is one block, ``c = s p (1 - p)``.
+``x~ = (x - center, 1)``; with two classes there is one block, ``c = s p (1 - p)``. Arguments that passes share are
+described in `fastlogit.kernels.passes.first_order`.
 """
 
 from typing import Any
@@ -29,12 +30,13 @@ from fastlogit.kernels.storages.protocol import (
 )
 from fastlogit.kernels.storages.tiles import accumulate_gram, squares, tile_scratch
 
+#: Rows of a tile of `grad_hess`.
 HESS_ROWS = 128
 
 
 @compiled
 def _curvature(P: Any, s: Any, k: int, m: int, K: int, n: int, c: Any) -> None:
-    """``c[r] = s[r] p_k (delta_km - p_m)``; of a sure class ``1 - p`` is what the others add up to: nothing cancels."""
+    """``c[r] = s[r] p_k (delta_km - p_m)``; above 1/2, ``1 - p_k`` is summed over the other classes, without loss."""
     for r in range(n):
         if K == 1:
             c[r] = s[r] * P[0, r] * P[1, r]
@@ -69,13 +71,13 @@ def grad_hess(
     totals: Any,
     H: Any,
 ) -> None:
-    """Loss, gradient and Hessian of rows ``first`` to ``last``, in one read.
+    """Compute loss, gradient and Hessian.
 
-    ``G`` and ``totals`` (n_chunks, K + 4) as in `first_order.loss_grad`, the last total being the largest
+    ``G`` and ``totals`` (n_chunks, K + 4) as in `first_order.loss_grad`; the last total is the largest
     ``||x~ * inverse_scale||^2`` over rows of positive weight. ``H`` (n_chunks, K (K + 1) / 2, size, size) float64
-    receives the blocks of classes k <= l, in that order, upper triangles, the intercept in row and column n_features.
-    ``inverse_scale`` (size,), size being n_features + 1 padded, is of the type that the Hessian's products are
-    computed in; ``base`` is the square of a row of zeros, see `fastlogit.kernels.storages.tiles.squares`.
+    receives the upper triangles of the blocks of classes k <= l, row by row of the upper triangle of blocks, with the
+    intercept in row and column n_features. ``inverse_scale`` (size,), size being n_features + 1 padded, has the type in
+    which the Hessian's products are computed. ``base``: see `fastlogit.kernels.storages.tiles.squares`.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     K, T = b.size, HESS_ROWS
@@ -135,11 +137,10 @@ def diagonal(
     G: Any,
     totals: Any,
 ) -> None:
-    """Add up the moments of the columns with every class's curvature for weights, in one read.
+    """Compute the moments of the columns with each class's curvature ``s_i p_k (1 - p_k)`` for weights.
 
-    ``G`` (n_chunks, K m, padded) float64 receives for each class the m sums that `first_order.moments`
-    says, the weights being ``s_i p_k (1 - p_k)``; ``totals`` (n_chunks, K) the sums of these. ``shift`` is ``center``,
-    as float64.
+    ``G`` (n_chunks, K m, padded) receives for each class the m sums of `first_order.moments`; ``totals`` (n_chunks, K)
+    the sums of weights. ``shift`` is ``center`` in float64.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     K, m = b.size, G.shape[1] // b.size
@@ -164,7 +165,7 @@ def diagonal(
 
 @intrinsic
 def _along(typingctx: Any, n: Any, b: Any, P: Any, Z: Any) -> Any:
-    """``Z[k] = p_k (v_k - sum_l p_l v_l)``, where ``v_k = Z[K + k] + b[K + k]``: how residuals change along v.
+    """``Z[k] = p_k (v_k - sum_l p_l v_l)``, ``v_k = Z[K + k] + b[K + k]``: the derivative of residuals along v.
 
     ``Z`` (2 K, rows), ``b`` (2 K,); ``P`` (n_classes, rows) probabilities.
     """
@@ -172,7 +173,7 @@ def _along(typingctx: Any, n: Any, b: Any, P: Any, Z: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         tile: Any = Tile(context, builder, signature, args, "n b P Z")
         lanes, K = tile.lanes, builder.sdiv(tile.Z.shape[0], i64(2))
-        two = builder.icmp_signed(">", tile.P.shape[0], K)  # of two classes the first has no margin
+        two = builder.icmp_signed(">", tile.P.shape[0], K)  # two classes have one margin, that of the second
 
         def direction(k: Any, r: Any) -> Vector:
             row = builder.add(K, k)
@@ -184,7 +185,7 @@ def _along(typingctx: Any, n: Any, b: Any, P: Any, Z: Any) -> Any:
                 p, q = (lanes.load(tile.P.at(i64(k), r)) for k in (1, 0))
                 lanes.store(p * q * direction(i64(0), r), tile.Z.at(i64(0), r))
             with of_more:
-                # v_k - sum_l p_l v_l, from the likeliest class's v on: of a sure class nothing cancels
+                # v_k - sum_l p_l v_l, with the likeliest class's v subtracted from all: no cancellation as its p -> 1
                 likeliest, reference = Sum(lanes, lanes.zero), Sum(lanes, lanes.zero)
                 with lanes.loop(i64(0), K) as k:
                     p = lanes.load(tile.P.at(k, r))
@@ -218,11 +219,11 @@ def hess_vec(
     G: Any,
     totals: Any,
 ) -> None:
-    """Multiply the Hessian at W by V, over rows ``first`` to ``last``, in one read.
+    """Compute the Hessian at W times a direction V.
 
-    ``W`` (2 K, padded) and ``b`` (2 K,) hold the coefficients, then the direction. ``G`` (n_chunks, K, padded) float64
-    receives each chunk's ``sum_i s_i r_i (x_i - center)`` with ``r_k = p_k (v_k - sum_l p_l v_l)``, v being the margins
-    of the direction; ``totals`` (n_chunks, K) its ``sum_i s_i r_i``.
+    ``W`` (2 K, padded) and ``b`` (2 K,) hold the coefficients, then the direction. ``G`` receives
+    ``sum_i s_i r_i (x_i - center)`` with ``r_k = p_k (v_k - sum_l p_l v_l)``, v being the direction's margins;
+    ``totals`` (n_chunks, K) receives ``sum_i s_i r_i``.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     K = b.size // 2
@@ -260,9 +261,9 @@ def losses_along(
     last: int,
     totals: Any,
 ) -> None:
-    """Losses at ``W + t V`` for each t of ``steps``, over rows ``first`` to ``last``, in one read.
+    """Compute the losses at ``W + t V`` for each t of ``steps``.
 
-    ``W`` and ``b`` as in `hess_vec`; ``totals`` (n_chunks, len(steps)).
+    ``W`` and ``b`` as in `hess_vec`; ``totals`` (n_chunks, len(steps)) receives ``sum_i s_i loss_i``.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     K = b.size // 2
@@ -298,9 +299,9 @@ def largest_square(
     last: int,
     totals: Any,
 ) -> None:
-    """Find the largest ``||(x - center) W' + b||^2`` over rows ``first`` to ``last`` of positive weight, in one read.
+    """Find the largest ``||(x - center) W' + b||^2`` over rows of positive weight.
 
-    ``W`` (m, padded) and ``b`` (m,) are of any number m of columns; ``totals`` (n_chunks,).
+    ``W`` (m, padded) and ``b`` (m,) for any m; ``totals`` (n_chunks,).
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     T = tile_rows(storage, b.size)

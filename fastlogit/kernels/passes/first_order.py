@@ -1,7 +1,17 @@
-"""The passes: parallel drivers that read a range of rows once, tile by tile, and return raw sums.
+"""Passes of first order: kernels that read a range of rows once, tile by tile, and write each chunk's sums.
 
-Every pass is the same walk: chunks over threads, tiles within a chunk, ``margins -> losses -> accumulate`` within a
-tile. Storage and loss are bound by type, so that neither knows the other and each pair compiles once.
+Every pass has the same structure: chunks over threads, tiles within a chunk, ``margins -> losses -> accumulate`` within
+a tile. Storage and loss are bound by type, so that neither knows the other and each pair is compiled once.
+
+Arguments that all passes share:
+
+- ``chunk``, ``n_chunks``: the chunk that a call computes, and their number (see `fastlogit.kernels.machine.jit`);
+- ``storage``, ``targets``, ``loss``: the rows, what comes with them, and the formula;
+- ``W`` (K, padded) or (padded,), ``b`` (K,), ``center`` (padded,): coefficients, intercepts and centre, packed by
+  `fastlogit.kernels.storages.storage.Storage.pack`;
+- ``first``, ``last``: the row range;
+- ``G`` (n_chunks, K, padded) float64: receives each chunk's sums over rows for each column;
+- ``totals`` (n_chunks, m) float64: receives each chunk's other sums.
 """
 
 from typing import Any, NamedTuple
@@ -27,10 +37,10 @@ from fastlogit.kernels.storages.transpose import empty_tile, put_rows
 
 
 class Targets(NamedTuple):
-    """What the rows of X come with, as it lies: all arrays read-only, so that one compile serves every caller.
+    """Labels, weights and offsets of rows; read-only arrays, so that one compiled kernel serves every caller.
 
     ``y``: class codes (N,) or probabilities (N, n_classes). ``weight`` (N,), ``class_weight`` (n_classes,) and
-    ``offset`` (N, K) are empty where absent.
+    ``offset`` (N, K) are empty if absent.
     """
 
     y: NDArray[Any]
@@ -51,13 +61,13 @@ def _class_factor_impl(class_weight: Any, y: Any, row: Any) -> Any:
         return class_weight[y[row]]
 
     def soft(class_weight: Any, y: Any, row: Any) -> Any:
-        return 1.0  # refused at intake: a soft label has no class
+        return 1.0  # never used: class weights of soft labels are refused at intake
 
     return code if y.ndim == 1 else soft
 
 
 def tile_for(W: Any, rows: int) -> Any:
-    """Return the tile of margins that goes with ``W``: (rows,) or (K, rows)."""
+    """Return an uninitialised tile for the margins of ``W``: (rows,) or (K, rows), padded."""
     raise TypeError("tile_for is for compiled code")
 
 
@@ -74,7 +84,7 @@ def _tile_for(W: Any, rows: Any) -> Any:
 
 @compiled
 def class_factors(targets: Any, start: int, n: int, factor: Any) -> None:
-    """Fill ``factor`` with the class weights of the tile's rows; without class weights it is empty."""
+    """Fill ``factor`` (rows,) with the class weights of the tile's rows; it is empty if there are none."""
     if factor.size:
         for r in range(n):
             factor[r] = _class_factor(targets.class_weight, targets.y, start + r)
@@ -82,7 +92,7 @@ def class_factors(targets: Any, start: int, n: int, factor: Any) -> None:
 
 @compiled
 def row_weights(targets: Any, start: int, n: int, factor: Any, S: Any, F: Any, sums: Any) -> None:
-    """Fill ``S`` and ``F`` (rows,) with the weights of the tile's rows, and add them up into ``sums[0]``."""
+    """Fill ``S`` and ``F`` (rows,) with the weights of the tile's rows, and add them to ``sums[0]``."""
     S[:] = 1.0
     class_factors(targets, start, n, factor)
     weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
@@ -103,11 +113,10 @@ def loss_grad(
     G: Any,
     totals: Any,
 ) -> None:
-    """Loss, gradient, smallest margin and correct rows of rows ``first`` to ``last``, in one read.
+    """Compute loss, gradient, smallest margin and the number of correct rows.
 
-    ``G`` (n_chunks, K, padded) float64 receives each chunk's ``sum_i s_i r_i (x_i - center)``; ``totals``
-    (n_chunks, K + 3) its ``sum_i s_i r_i``, ``sum_i s_i loss_i``, smallest margin over rows of positive weight, and
-    number of rows whose true class leads.
+    ``G`` receives ``sum_i s_i r_i (x_i - center)``; ``totals`` (n_chunks, K + 3) ``sum_i s_i r_i`` (K elements),
+    ``sum_i s_i loss_i``, smallest margin over rows of positive weight, and number of rows whose true class leads.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     K = b.size
@@ -135,11 +144,10 @@ def loss_grad(
 def moments(
     chunk: int, n_chunks: int, storage: Any, targets: Any, shift: Any, first: int, last: int, G: Any, totals: Any
 ) -> None:
-    """Weighted first and second moments of the columns over rows ``first`` to ``last``, in one read.
+    """Compute weighted first and second moments of the columns, in float64 for every storage.
 
-    ``G`` (n_chunks, 2, padded) float64 receives ``sum_i s_i (x_i - shift)`` and ``sum_i s_i (x_i - shift)^2``, of a
-    sparse storage what `storages.csr` says; ``totals`` (n_chunks, 1) ``sum_i s_i``. Computed in float64,
-    whatever the storage.
+    ``G`` (n_chunks, n_powers, padded) receives ``sum_i s_i (x_i - shift)`` and ``sum_i s_i (x_i - shift)^2``, for a
+    sparse storage the sums that its `powers` takes; ``totals`` (n_chunks, 1) receives ``sum_i s_i``.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     T = tile_rows(storage, 1)
@@ -158,7 +166,7 @@ def moments(
 def decision(
     chunk: int, n_chunks: int, storage: Any, offset: Any, W: Any, b: Any, center: Any, first: int, last: int, out: Any
 ) -> None:
-    """Write the margins of rows ``first`` to ``last`` into rows 0 to ``last - first`` of ``out`` (rows, K)."""
+    """Write the margins of rows ``first`` to ``last`` to ``out`` (last - first, K)."""
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     T = tile_rows(storage, b.size)
     tile = tile_for(W, T)
@@ -189,7 +197,7 @@ def predict_proba(
     last: int,
     out: Any,
 ) -> None:
-    """Write the class probabilities of rows ``first`` to ``last`` into ``out`` (rows, n_classes), from its row 0 on."""
+    """Write the class probabilities of rows ``first`` to ``last`` to ``out`` (last - first, n_classes)."""
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     T = tile_rows(storage, b.size)
     tile = tile_for(W, T)

@@ -1,4 +1,7 @@
-"""One read that takes the columns' moments and finds rows for a sample: outlying ones, and others by a hash."""
+"""Passes that survey X: moments and outliers, rows drawn by a hash, and sums and maxima of squares.
+
+Arguments that passes share are described in `fastlogit.kernels.passes.first_order`.
+"""
 
 from typing import Any
 
@@ -11,6 +14,7 @@ from fastlogit.kernels.passes.first_order import row_weights
 from fastlogit.kernels.storages.protocol import ROWS_AT_ONCE, accumulate_moments, bounds, row_bounds, take
 from fastlogit.kernels.storages.tiles import accumulate_squares, squares, tile_scratch
 
+# Rows of a tile.
 _ROWS = 128
 
 
@@ -24,7 +28,7 @@ def _hash(x: Any) -> Any:
 
 
 def _stratum(y: Any, row: int) -> int:
-    """Return the class of a row; soft labels are all of one."""
+    """Return the class of a row; soft labels count as one class."""
     raise TypeError("_stratum is for compiled code")
 
 
@@ -41,7 +45,7 @@ def _stratum_of(y: Any, row: Any) -> Any:
 
 @kernel
 def count_strata(chunk: int, n_chunks: int, y: Any, weight: Any, first: int, last: int, counts: Any) -> None:
-    """Count each class's rows of positive weight from ``first`` to ``last`` into ``counts`` (n_chunks, n_strata)."""
+    """Write each class's number of rows of positive weight to ``counts`` (n_chunks, n_strata)."""
     begin, end = row_bounds(first, last, chunk, n_chunks)
     counts[chunk] = 0
     for row in range(begin, end):
@@ -62,11 +66,10 @@ def draw(
     rows: Any,
     counts: Any,
 ) -> None:
-    """Draw the rows of positive weight whose hash is below their class's limit.
+    """Find the rows of positive weight whose hash, of index plus seed, is below their class's limit.
 
-    ``limits`` (n_strata,) uint64. Chunk c's rows go to ``rows`` (last - first,) from its own first row on, which goes
-    to ``counts[c, 0]``, and their number to ``counts[c, 1]``. Which rows are drawn depends on their index and the seed
-    alone.
+    ``limits`` (n_strata,) uint64. Chunk c writes their indices to ``rows`` (last - first,), from position
+    ``counts[c, 0]`` on, and their number to ``counts[c, 1]``.
     """
     begin, end = row_bounds(first, last, chunk, n_chunks)
     found = begin - first
@@ -95,10 +98,10 @@ def survey(
     rows: Any,
     counts: Any,
 ) -> None:
-    """Moments as in `fastlogit.kernels.passes.first_order.moments`, and the rows that lie far out, in one read.
+    """Compute moments as `fastlogit.kernels.passes.first_order.moments` does, and find outliers.
 
-    A row lies far out where ``sum_j ((x_j - shift_j) inverse_scale_j)^2 > limit``; its index goes to ``rows`` and the
-    sum to ``far``, as in `draw`. ``base``: see `fastlogit.kernels.storages.tiles.squares`.
+    An outlier has ``sum_j ((x_j - shift_j) inverse_scale_j)^2 > limit``: its index is written to ``rows``, the sum to
+    ``far``, and positions to ``counts`` as in `draw`. ``base``: see `fastlogit.kernels.storages.tiles.squares`.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     S, F, square = np.empty(_ROWS), np.zeros(_ROWS), np.empty(_ROWS, inverse_scale.dtype)
@@ -125,9 +128,10 @@ def survey(
 def column_squares(
     chunk: int, n_chunks: int, storage: Any, targets: Any, center: Any, first: int, last: int, sums: Any, totals: Any
 ) -> None:
-    """Add up ``a = s (x - center)^2`` and ``a^2`` of every column into ``sums`` (n_chunks, 2, padded), in one read.
+    """Compute each column's sums of ``a = s (x - center)^2`` and of ``a^2``.
 
-    Of a sparse storage as `storages.csr` says. ``totals`` (n_chunks, 2) receives the sums of s and ``s^2``.
+    ``sums`` (n_chunks, n_squares, padded) float64 receives them, or the sums that a sparse storage's `column_squares`
+    takes; ``totals`` (n_chunks, 2) receives the sums of s and ``s^2``.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     S, F = np.empty(_ROWS), np.zeros(_ROWS)
@@ -158,7 +162,7 @@ def widest_row(
     last: int,
     totals: Any,
 ) -> None:
-    """Write each chunk's largest ``sum_j ((x_j - center_j) inverse_scale_j)^2`` into ``totals`` (n_chunks,)."""
+    """Write the largest ``sum_j ((x_j - center_j) inverse_scale_j)^2`` to ``totals`` (n_chunks,)."""
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     square, B = np.empty(_ROWS, inverse_scale.dtype), tile_scratch(storage, _ROWS, inverse_scale)
     largest = 0.0

@@ -1,16 +1,17 @@
-"""CSR: rows of which only the nonzeros are kept, as SciPy keeps them.
+"""CSR: compressed sparse rows, of which only the nonzeros are stored, in SciPy's arrays.
 
-Rows are never centred: with a centre c the algebra does it,
+Kernels do not centre rows; a centre c is subtracted by algebra:
 
     (x - c)' w + b                 = x' w + (b - c' w)                                  `Storage.pack`
     sum_i r_i (x_i - c)            = sum_i r_i x_i - c sum_i r_i                        `fastlogit.sources.block`
     sum_j ((x_j - c_j) s_j)^2      = sum_j (c_j s_j)^2 + sum_{x_j != 0} ((x_j - c_j)^2 - c_j^2) s_j^2
     sum_i s_i (x_ij - c_j)^p       = sum_{x_ij != 0} s_i (x_ij - c_j)^p + (-c_j)^p (sum_i s_i - sum_{x_ij != 0} s_i)
 
-The last is why moments have a sum more than dense ones: that of the weights of a column's nonzeros. No two numbers are
-subtracted there that are large beside their difference.
+The last is why moments have one sum more than those of dense rows, that of the weights of a column's nonzeros. It
+involves no cancellation.
 
-The coefficients of one column are adjacent, and so are its sums: a nonzero finds those of all classes in one place.
+The coefficients of a column are adjacent in memory, and so are its sums: a nonzero has those of all classes in one
+place.
 """
 
 from collections.abc import Sequence
@@ -25,9 +26,9 @@ from fastlogit.kernels.machine.jit import kernel, n_chunks, power_of_2, read_onl
 from fastlogit.kernels.storages.protocol import row_bounds
 from fastlogit.kernels.storages.storage import Storage, padded
 
-# A share of the weight that is no more than rounding: the column has no zeros.
+# Up to this share of all weight, that of a column's zeros is a rounding error: it has none.
 _ROUNDING = 1e-12
-# A chunk's sums cost an array over all columns: this many nonzeros of a column for each chunk, but at least two chunks.
+# Each chunk costs one array over all columns: there is one for this many nonzeros of a column, but at least two.
 _NONZEROS_PER_COLUMN = 16
 
 
@@ -39,11 +40,10 @@ class _Arrays(NamedTuple):
 
 
 class CSR(_Arrays, Storage):
-    """X of shape (n_samples, n_features), nonzeros only.
+    """Sparse X (n_samples, n_features).
 
-    Row i has ``data[p]`` in column ``indices[p]`` for ``indptr[i] <= p < indptr[i + 1]``. Columns ascend within a row,
-    each at most once. Indices are seen as unsigned integers of their own width: compiled code then has no negative ones
-    to think of.
+    Row i has ``data[p]`` in column ``indices[p]`` for ``indptr[i] <= p < indptr[i + 1]``. The columns of a row ascend,
+    each at most once. Indices are viewed as unsigned integers, which compiled code need not test for being negative.
     """
 
     __slots__ = ()
@@ -51,7 +51,7 @@ class CSR(_Arrays, Storage):
 
     @classmethod
     def of(cls, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], n_features: int) -> "CSR":
-        """Return the storage of SciPy's three arrays."""
+        """Return the storage of SciPy's three arrays, which are not copied."""
         indices, indptr = (read_only(a.view(f"u{a.itemsize}")) for a in (indices, indptr))
         return cls(read_only(data), indices, indptr, n_features)
 
@@ -67,12 +67,12 @@ class CSR(_Arrays, Storage):
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a row, in the mean."""
+        """Bytes of a row as stored, on average."""
         n_nonzeros = int(self.indptr[-1]) - int(self.indptr[0])
         return n_nonzeros * (self.data.itemsize + self.indices.itemsize) // max(1, len(self.indptr) - 1)
 
     def first_not_finite(self) -> tuple[int, int, float] | None:
-        """Return row, column and value of an element that is NaN or infinite."""
+        """See `Storage.first_not_finite`."""
         bad = np.flatnonzero(~np.isfinite(self.data[self.indptr[0] : self.indptr[-1]])) + int(self.indptr[0])
         if not len(bad):
             return None
@@ -80,13 +80,13 @@ class CSR(_Arrays, Storage):
         return row, int(self.indices[bad[0]]), float(self.data[bad[0]])
 
     def rows(self, first: int, last: int) -> "CSR":
-        """Return rows ``first`` to ``last``, as they lie."""
+        """Return rows ``first`` to ``last`` as views."""
         indptr = self.indptr[first : last + 1]
         part = slice(int(indptr[0]), int(indptr[-1]))
         return CSR(self.data[part], self.indices[part], read_only(indptr - indptr[0]), self.n_features)
 
     def take(self, rows: NDArray[np.intp]) -> "CSR":
-        """Return a copy of some rows."""
+        """See `Storage.take`."""
         first, last = (self.indptr[rows + step].astype(np.int64) for step in (0, 1))
         starts = np.concatenate([[0], np.cumsum(last - first)])
         at = np.arange(starts[-1])
@@ -105,11 +105,11 @@ class CSR(_Arrays, Storage):
         return cls(read_only(data), read_only(indices), read_only(starts), parts[0].n_features)
 
     def uncentred(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See `Storage.uncentred`: all of it."""
+        """See `Storage.uncentred`: the whole centre."""
         return center
 
     def pack_coefficients(self, W: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
-        """See `Storage.pack_coefficients`: the classes of a column are adjacent."""
+        """See `Storage.pack_coefficients`: classes of a column are adjacent."""
         adjacent = np.zeros((padded(len(W)), self.n_adjacent(W.shape[1])), dtype)
         adjacent[: len(W), : W.shape[1]] = W
         return adjacent[:, : W.shape[1]].T
@@ -117,7 +117,7 @@ class CSR(_Arrays, Storage):
     def n_adjacent(self, K: int) -> int:
         """See `Storage.n_adjacent`: 1, 2, or a multiple of 4.
 
-        They are then loaded and stored whole: a masked store is not forwarded to the load that comes next.
+        Loads and stores then need no mask: a masked store is not forwarded to the next load.
         """
         return -(-K // 4) * 4 if K > 2 else K
 
@@ -128,13 +128,13 @@ class CSR(_Arrays, Storage):
         return min(most, power_of_2(max(2, nonzeros // (_NONZEROS_PER_COLUMN * size))))
 
     def empty_sums(self, n_chunks: int, n_sums: int, size: int) -> NDArray[np.float64]:
-        """See `Storage.empty_sums`: the sums of a column are adjacent."""
+        """See `Storage.empty_sums`: sums of a column are adjacent."""
         return np.empty((n_chunks, size, n_sums)).transpose(0, 2, 1)
 
     def few_moments(
         self, first: int, last: int, weights: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `Storage.few_moments`: without an array of all columns for every chunk."""
+        """See `Storage.few_moments`: a kernel would need an array over all columns for every chunk."""
         part = self.rows(first, last)
         lengths: Any = np.diff(part.indptr.astype(np.intp))
         j, x = part.indices.astype(np.intp), part.data.astype(np.float64)
@@ -147,7 +147,7 @@ class CSR(_Arrays, Storage):
         return mean, sums(s * (x - mean[j]) ** 2) + mean**2 * _weight_of_zeros(weight, sums(s))
 
     def powers(self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-        """See `Storage.powers`: the first sum is that of the nonzeros' weights."""
+        """See `Storage.powers`: the first of three sums is that of the nonzeros' weights."""
         weights, step, squares = sums
         zeros = _weight_of_zeros(weight, weights)
         return np.stack([step - shift * zeros, squares + shift**2 * zeros])
@@ -155,7 +155,7 @@ class CSR(_Arrays, Storage):
     def column_squares(
         self, sums: NDArray[np.float64], totals: NDArray[np.float64], center: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """See `Storage.column_squares`: the first two sums are those of the nonzeros' weights and of their squares."""
+        """See `Storage.column_squares`: the first two of four sums are those of the nonzeros' weights and squares."""
         weights, squares_of_weights, a, squares_of_a = sums
         return np.stack(
             [
@@ -165,7 +165,7 @@ class CSR(_Arrays, Storage):
         )
 
     def row_products(self, center: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See `Storage.row_products`: of nonzeros, centred by algebra."""
+        """See `Storage.row_products`: a sparse product, centred by algebra."""
         A, root = self._matrix(), np.sqrt(weight)
         A.data *= root[A.indices]
         c = center * root
@@ -179,14 +179,14 @@ class CSR(_Arrays, Storage):
         return np.asarray(self._matrix()[rows].T @ shares - np.outer(center, shares.sum(axis=0)))
 
     def _matrix(self) -> Any:
-        """Return a copy of the rows as SciPy's."""
+        """Return a copy of the rows as SciPy's array."""
         begin, end = int(self.indptr[0]), int(self.indptr[-1])
         arrays = self.data[begin:end].astype(np.float64), self.indices[begin:end], self.indptr - begin
         return import_module("scipy.sparse").csr_array(arrays, shape=self.shape)
 
 
 def _weight_of_zeros(weight: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weight of each column's zeros, from that of all rows and those of its nonzeros."""
+    """Return the weight (n_features,) of each column's zeros, from that of all rows and those of its nonzeros."""
     zeros = weight - weights
     zeros[zeros <= _ROUNDING * weight] = 0.0
     return zeros
@@ -194,7 +194,7 @@ def _weight_of_zeros(weight: float, weights: NDArray[np.float64]) -> NDArray[np.
 
 @kernel
 def _falls(chunk: int, n_chunks: int, indices: Any, indptr: Any, out: Any) -> None:
-    """Write whether a row of the chunk has a column index that is not above the one before."""
+    """Write to ``out`` (n_chunks,) whether a row has a column index that is not greater than the one before."""
     begin, end = row_bounds(0, indptr.size - 1, chunk, n_chunks)
     falls = False
     for row in range(begin, end):
@@ -204,12 +204,12 @@ def _falls(chunk: int, n_chunks: int, indices: Any, indptr: Any, out: Any) -> No
 
 
 def ascends(indices: NDArray[Any], indptr: NDArray[Any]) -> bool:
-    """Tell whether the column indices of every row ascend; they, and ``indptr``, are in range."""
+    """Return whether the column indices of every row ascend; ``indices`` and ``indptr`` must be in range."""
     out = np.zeros(n_chunks(len(indptr) - 1, 1), np.uint8)
     _falls(len(out), read_only(indices), read_only(indptr), out)
     return not out.any()
 
 
 def is_csr(kind: Any) -> bool:
-    """Tell whether a numba type is `CSR`."""
+    """Return whether a numba type is `CSR`."""
     return isinstance(kind, types.NamedTuple) and kind.instance_class is CSR

@@ -1,4 +1,4 @@
-"""What compiled code does with the rows of `CSR`, one nonzero after another."""
+"""Implementations of `protocol` and `tiles` for `CSR`: loops over the nonzeros of rows."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from fastlogit.kernels.storages import protocol, tiles
 from fastlogit.kernels.storages.csr import is_csr
 from fastlogit.kernels.storages.nonzeros import accumulate_row, add_powers, add_row, add_squares, margins_of_row
 
-# A tile is walked twice, the second time from the cache.
+# Bytes of a tile: its second sweep reads it from the cache.
 TILE_BYTES = 1 << 16
 
 
@@ -31,13 +31,14 @@ def _of_csr(function: Any) -> Any:
 
 @tile
 def _nonzeros(storage: Any, row: int) -> Any:
+    """Return the range of positions of a row's nonzeros."""
     at = np.uint64(row)
     return np.uint64(storage.indptr[at]), np.uint64(storage.indptr[at + np.uint64(1)])
 
 
 @tile
 def _row_at(indptr: Any, first: int, last: int, position: Any) -> Any:
-    """Return the first row, of ``first`` to ``last``, that begins at ``position`` or later."""
+    """Return the first row, of ``first`` to ``last``, whose nonzeros begin at ``position`` or later."""
     while first < last:
         middle = (first + last) // 2
         if np.int64(indptr[middle]) < position:
@@ -49,7 +50,7 @@ def _row_at(indptr: Any, first: int, last: int, position: Any) -> Any:
 
 @_of_csr(protocol.bounds)
 def _bounds(storage: Any, first: int, last: int, chunk: int, n_chunks: int) -> Any:
-    # equal numbers of nonzeros, as nearly as whole rows allow
+    # chunks of about equal numbers of nonzeros, in whole rows
     indptr = storage.indptr
     base, total = np.int64(indptr[first]), np.int64(indptr[last]) - np.int64(indptr[first])
     begin = _row_at(indptr, first, last, base + chunk * total // n_chunks) if chunk > 0 else first
@@ -66,7 +67,7 @@ def _tile_rows(storage: Any, K: int) -> Any:
 
 @tile
 def _dot(storage: Any, row: int, w: Any) -> Any:
-    """Return ``sum_j x_j w_j`` of a row; four sums, so that none waits for its own last addition."""
+    """Return ``sum_j x_j w_j`` of a row; of four sums none has to wait for its last addition."""
     data, indices = storage.data, storage.indices
     p, end = _nonzeros(storage, row)
     real = w.dtype.type
@@ -128,14 +129,6 @@ def _accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, s
     impl = vector if A.ndim == 1 else matrix
     impl.__qualname__ = f"accumulate.csr.{impl.__name__}"
     return impl
-
-
-@_of_csr(protocol.add_margins)
-def _add_margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
-    Z = np.empty_like(B)
-    protocol.margins(storage, start, n, A, center, Z, sweeps)
-    for r in range(n):
-        B[..., r] += Z[..., r]
 
 
 @_of_csr(protocol.accumulate_moments)

@@ -1,16 +1,22 @@
-"""What a pass asks of a storage: sums over a tile of rows, and the tile itself. Each storage answers by ``overload``.
+"""The functions of a storage that passes call in compiled code: products over a tile of rows, and the tile itself.
 
-A storage is a ``NamedTuple`` of arrays. A pass hands it a range of rows, coefficients and a centre; only the storage
-knows how X lies in memory, and it knows nothing of losses. To join, a storage registers an ``overload`` of these
-functions for its own type (`rows` and `columns` do), and answers Python as `fastlogit.kernels.storages.storage.Storage`
-says. `csr` is a sparse one; it answers for the functions of `tiles` too.
+A storage is a ``NamedTuple`` of arrays. A pass gives it a tile of rows, coefficients and a centre; only the storage
+knows how X is laid out in memory, and it knows nothing of losses. A new storage registers an ``overload`` of these
+functions for its own type, as `rows` and `columns` do, and implements
+`fastlogit.kernels.storages.storage.Storage` in Python. A sparse one, such as `csr`, overloads the functions of `tiles`
+too.
 
-Conventions: ``start`` and ``n`` are the tile's rows, some ``tile_rows`` at a time being quickest; ``W`` is (K, padded),
-or (padded,) where there is one margin a row, which compiles to less; ``Z`` and ``R`` are (K, rows) or (rows,) to match;
-``center`` is (padded,). All are of the computing type and zero from n_features on, padded to a multiple of `PADDING`.
-``G`` is (K, padded) float64. A sparse storage keeps the classes of a column adjacent in memory, and adds up rows
-without a centre, which is in the intercepts (`Storage.pack`). ``sweeps`` is over how many sweeps of a tile the pass can
-spread the prefetch of the next tile: a hint, for the speed alone. ``Z`` may be written up to `padded_rows`.
+Arguments that these functions share:
+
+- ``start``, ``n``: the tile is rows ``start`` to ``start + n``; about `tile_rows` rows at a time are fastest;
+- ``W`` (K, padded), or (padded,) for one margin of a row, which compiles to less code: coefficients;
+- ``Z``, ``R`` (K, rows) or (rows,), as W: margins and residuals; ``Z`` may be written up to `padded_rows`;
+- ``center`` (padded,): subtracted from rows, but not by a sparse storage, whose intercepts contain it (`Storage.pack`);
+- ``G`` (K, padded) float64: sums over rows;
+- ``sweeps``: in how many sweeps over the tile the pass can prefetch the next tile, which matters for speed alone.
+
+All but G are of the computing type. ``padded`` is n_features rounded up to a multiple of `PADDING`; W and center are
+zero from n_features on. A sparse storage has the classes of a column adjacent in memory, in W and in G.
 """
 
 from typing import Any
@@ -20,12 +26,12 @@ from numba.extending import overload
 
 from fastlogit.kernels.machine.jit import TILE_OPTIONS, tile
 
-#: Rows that losses take at once, two registers of float32 at most: arrays of a tile's rows are padded to a multiple.
+#: Most rows that a loss computes at once, two registers of float32: arrays over a tile's rows are padded to a multiple.
 ROWS_AT_ONCE = 32
 
 
 def for_kernels(name: str) -> TypeError:
-    """Return the error of a function that only compiled code can call."""
+    """Return the error of a function that was called in Python, or for a type that has not registered it."""
     return TypeError(f"{name} is for compiled code, and no storage of this type has registered it")
 
 
@@ -35,9 +41,9 @@ def margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweep
 
 
 def add_margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
-    """Add to Z what `margins` would write: a storage can so be made of two, each of some of the columns.
+    """Add to Z what `margins` would write, so that a storage can consist of two, each with some of the columns.
 
-    By default the margins are written to a tile of their own first.
+    By default `margins` writes to a temporary tile first.
     """
     raise for_kernels("add_margins")
 
@@ -55,28 +61,28 @@ def accumulate_moments(storage: Any, start: int, n: int, A: Any, center: Any, B:
 def take(storage: Any, start: int, n: int, center: Any, B: Any) -> None:
     """``B[r, j] = x[start + r, j] - center[j]`` for r < n and j < n_features.
 
-    ``B`` (rows, padded) may be written up to the next multiple of 16 rows, and with anything up to that of columns.
+    ``B`` (rows, padded) may be written up to the next multiples of 16 rows and of 16 columns, with any values.
     """
     raise for_kernels("take")
 
 
 def bounds(storage: Any, first: int, last: int, chunk: int, n_chunks: int) -> Any:
-    """Return the rows of a chunk of ``first`` to ``last``."""
+    """Return the range of rows, of ``first`` to ``last``, of chunk number ``chunk``."""
     raise for_kernels("bounds")
 
 
 def tile_rows(storage: Any, K: int) -> int:
-    """Return the rows of a tile: a multiple of 16."""
+    """Return the number of rows of a tile, a multiple of 16."""
     raise for_kernels("tile_rows")
 
 
 def lines(storage: Any, start: int, n: int) -> Any:
-    """Return what a view finds the lines of a tile of dense X by: by default the matrix ``storage.X`` itself."""
+    """Return the array from which a view loads the lines of a dense tile: by default the matrix ``storage.X``."""
     raise for_kernels("lines")
 
 
 def n_features(storage: Any) -> int:
-    """Return the number of columns of dense X."""
+    """Return the number of columns of a dense storage."""
     raise for_kernels("n_features")
 
 
@@ -85,13 +91,13 @@ def _has_matrix(storage: Any) -> bool:
 
 
 def takes_tiles(kind: Any) -> bool:
-    """Tell whether a storage's numba type is of one that can give a tile of itself: `take` is registered for it."""
+    """Return whether `take` is registered for a storage's numba type."""
     return bool(getattr(kind.instance_class, "takes_tiles", False))
 
 
 @tile
 def row_bounds(first: int, last: int, chunk: int, n_chunks: int) -> Any:
-    """Return the rows of a chunk: whole tiles of 64 rows, so that only the last chunk ends within one."""
+    """Return the range of rows of a chunk, in units of 64 rows: only the last chunk may have another number."""
     blocks = (last - first + 63) // 64
     begin = first + 64 * (chunk * blocks // n_chunks)
     end = first + 64 * ((chunk + 1) * blocks // n_chunks)
@@ -114,7 +120,7 @@ def _add_margins(storage: Any, start: Any, n: Any, A: Any, center: Any, B: Any, 
         for r in range(n):
             B[..., r] += Z[..., r]
 
-    return by_margins if takes_tiles(storage) else None
+    return by_margins if hasattr(storage.instance_class, "takes_tiles") else None
 
 
 @overload(lines, jit_options=TILE_OPTIONS)
@@ -134,7 +140,7 @@ def _n_features(storage: Any) -> Any:
 
 
 def as_rows(A: Any) -> Any:
-    """Return ``A`` of shape (n,) seen as (1, n), or ``A`` of two dimensions itself, in compiled code."""
+    """Return a view (1, n) of ``A`` (n,), or ``A`` itself if it has two dimensions; in compiled code."""
     raise for_kernels("as_rows")
 
 
@@ -151,5 +157,5 @@ def _as_rows(A: Any) -> Any:
 
 @tile
 def padded_rows(T: int) -> int:
-    """Return the length of an array that holds something of each of a tile's ``T`` rows."""
+    """Return the length of an array over a tile's ``T`` rows: T rounded up to a multiple of `ROWS_AT_ONCE`."""
     return (T + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE

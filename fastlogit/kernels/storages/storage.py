@@ -1,7 +1,7 @@
-"""What every storage answers in Python: how its coefficients and sums are packed, and what a centre leaves to algebra.
+"""The base of storages in Python: layouts of coefficients and sums, and centring by algebra.
 
-The answers of `Storage` are those of rows whose centre the kernels subtract element by element, and that give a tile of
-themselves (`fastlogit.kernels.storages.protocol.take`). `fastlogit.kernels.storages.csr` has others.
+The methods of `Storage` are right for rows that kernels centre element by element, and that have
+`fastlogit.kernels.storages.protocol.take`. `fastlogit.kernels.storages.csr` overrides them.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,23 @@ from fastlogit.kernels.machine.jit import n_chunks
 
 #: Coefficients of a class are padded to a multiple of this many columns.
 PADDING = 16
-# Columns of few rows that are centred and multiplied at a time.
+# Columns that are centred and multiplied at a time, for few rows.
 _COLUMNS = 2048
 
 
 class Storage:
-    """A base of the ``NamedTuple`` that kernels read; a subclass has at least ``shape``, ``dtype``, ``take``, ``join``.
+    """Base of the ``NamedTuple`` that kernels read; a subclass has at least ``shape``, ``dtype``, ``take``, ``join``.
 
     Attributes
     ----------
+    shape : (int, int)
+        (n_samples, n_features).
+    dtype : dtype
+        The stored type.
     takes_tiles : bool
-        Whether compiled code can take a tile of centred rows.
+        Whether `protocol.take` is registered for the type.
     n_powers, n_squares : int
-        How many sums `accumulate_moments` and `accumulate_squares` add up for each column.
+        Number of sums for each column that `accumulate_moments` and `accumulate_squares` compute.
     """
 
     __slots__ = ()
@@ -39,44 +43,60 @@ class Storage:
 
     @property
     def computing_dtype(self) -> np.dtype[Any]:
-        """What margins are computed in: float32 where it holds every stored value exactly, else float64."""
+        """Type in which margins are computed: see `computing_dtype`."""
         return computing_dtype(self.dtype)
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a row as stored; of a sparse storage on average."""
+        """Bytes of a row as stored, on average."""
         return int(self.shape[1] * self.dtype.itemsize)
 
     def take(self, rows: NDArray[np.intp]) -> Any:
-        """Return a storage of some rows, in ascending order, copied."""
+        """Return a storage of this type with a copy of the rows with these indices, which ascend."""
         raise NotImplementedError
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """Return the rows of storages of this type, one after another."""
+        """Return a storage with the rows of all parts, in order."""
         raise NotImplementedError
 
     def dense(self, columns: slice) -> NDArray[np.float64]:
-        """Return a copy of some columns of all rows."""
+        """Return a copy (n_samples, len(columns)) of some columns in float64."""
         raise NotImplementedError
 
     def first_not_finite(self) -> tuple[int, int, float] | None:
-        """Return row, column and value of an element that is NaN or infinite, None where there is none."""
+        """Return row, column and value of the first element that is NaN or infinite, None if there is none."""
         X = self.dense(slice(None))
         bad = np.argwhere(~np.isfinite(X))
         return (int(bad[0, 0]), int(bad[0, 1]), float(X[tuple(bad[0])])) if len(bad) else None
 
     def uncentred(self, center: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """Return the part of a centre that kernels do not subtract, (n_features,); None where there is none.
+        """Return the part c (n_features,) of a centre that kernels do not subtract, or None for no part.
 
-        Whoever asks for sums then subtracts it by algebra: ``(x - c)' w + b = x' w + (b - c' w)``.
+        It is subtracted by algebra: before the pass ``(x - c)' w + b = x' w + (b - c' w)``, in `pack`, and after it
+        from sums over rows, in `fastlogit.sources.block`.
         """
         return None
 
     def pack(
         self, W: NDArray[np.float64], center: NDArray[np.float64], dtype: Any
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Return coefficients, intercepts and centre as a pass reads them; ``W`` is (n_features + 1, K)."""
+        """Return coefficients, intercepts and centre in the layout that passes read.
+
+        Parameters
+        ----------
+        W : ndarray (n_features + 1, K)
+            Coefficients, intercepts in the last row.
+        center : ndarray (n_features,)
+            The centre.
+        dtype : dtype
+            Computing type.
+
+        Returns
+        -------
+        (ndarray (K, padded) or (padded,), ndarray (K,), ndarray (padded,))
+            All in ``dtype``.
+        """
         left, intercepts = self.uncentred(center), W[-1]
         if left is not None:
             intercepts = intercepts - margins_at(left, W[:-1])
@@ -84,29 +104,32 @@ class Storage:
         return coefficients[0] if W.shape[1] == 1 else coefficients, intercepts.astype(dtype), pack(center, dtype)
 
     def pack_coefficients(self, W: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
-        """Return coefficients (K, padded) in the order in memory that kernels read; ``W`` is (n_features, K)."""
+        """Return coefficients (K, padded) in the memory order that kernels read, from ``W`` (n_features, K)."""
         return pack(W.T, dtype)
 
     def n_chunks(self, first: int, last: int, n_sums: int, size: int) -> int:
-        """Return the number of chunks for a pass over some rows whose chunks have sums (n_sums, size) each."""
+        """Return the number of chunks of a pass over rows ``first`` to ``last``, each with sums (n_sums, size)."""
         return n_chunks(last - first, n_sums * size)
 
     def n_adjacent(self, K: int) -> int:
-        """Return for how many sums of classes a column has room where there are K."""
+        """Return the number of sums for K classes that a column has room for in memory: at least K."""
         return K
 
     def empty_sums(self, n_chunks: int, n_sums: int, size: int) -> NDArray[np.float64]:
-        """Return room for each chunk's sums (n_sums, size), in the order in memory that kernels write."""
+        """Return an uninitialised array (n_chunks, n_sums, size), in the memory order that kernels write."""
         return np.empty((n_chunks, n_sums, size))
 
     def few_moments(
         self, first: int, last: int, weights: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return means and centred squares of a few rows where that is quicker without a kernel; else None."""
+        """Return ``sum_i s_i x_i / sum_i s_i`` and ``sum_i s_i (x_i - mean)^2`` of few rows, each (n_features,).
+
+        ``weights`` (last - first,) are the s_i. None if a kernel is faster.
+        """
         return None
 
     def powers(self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-        """Return ``sum_i s_i (x_i - shift)^p`` for p = 1, 2, shape (2, n_features), from what kernels have added up.
+        """Return ``sum_i s_i (x_i - shift)^p`` for p = 1, 2, shape (2, n_features), from the sums of kernels.
 
         ``sums`` (n_powers, n_features); ``weight`` is ``sum_i s_i``.
         """
@@ -115,14 +138,14 @@ class Storage:
     def column_squares(
         self, sums: NDArray[np.float64], totals: NDArray[np.float64], center: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return ``sum_i a_ij^p`` for p = 1, 2 with ``a_ij = s_i (x_ij - center_j)^2`` from what kernels have added up.
+        """Return ``sum_i a_ij^p`` for p = 1, 2, ``a_ij = s_i (x_ij - center_j)^2``, shape (2, n_features).
 
-        ``sums`` (n_squares, n_features); ``totals`` (2,) are ``sum_i s_i`` and ``sum_i s_i^2``.
+        ``sums`` (n_squares, n_features) are those of kernels; ``totals`` (2,) are ``sum_i s_i`` and ``sum_i s_i^2``.
         """
         return sums
 
     def row_products(self, center: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ``sum_j weight_j (x_ij - center_j) (x_lj - center_j)`` (n_samples, n_samples), for few rows."""
+        """Return ``sum_j weight_j (x_ij - center_j) (x_lj - center_j)`` (n_samples, n_samples), of few rows."""
         products = np.zeros((self.shape[0], self.shape[0]))
         for first in range(0, self.shape[1], _COLUMNS):
             clock.check()
@@ -134,7 +157,7 @@ class Storage:
     def combination(
         self, center: NDArray[np.float64], rows: NDArray[np.intp], shares: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return ``sum_i (x_i - center) shares_i`` (n_features, K) over some rows; ``shares`` (rows, K)."""
+        """Return ``sum_i (x_i - center) shares_i`` (n_features, K) over the given rows; ``shares`` (len(rows), K)."""
         sums = np.empty((self.shape[1], shares.shape[1]))
         for first in range(0, self.shape[1], _COLUMNS):
             some = slice(first, first + _COLUMNS)
@@ -143,12 +166,12 @@ class Storage:
 
 
 def computing_dtype(stored: np.dtype[Any]) -> np.dtype[Any]:
-    """Return what margins of such an X are computed in: float32 where that holds every stored value exactly."""
+    """Return the type in which margins are computed: float32 if it holds all stored values exactly, else float64."""
     return np.dtype(np.float32 if np.can_cast(stored, np.float32) else np.float64)
 
 
 def padded(n_features: int) -> int:
-    """Return the length of a coefficient row: ``n_features`` up to a multiple of `PADDING`."""
+    """Return ``n_features`` rounded up to a multiple of `PADDING`."""
     return -(-n_features // PADDING) * PADDING
 
 
@@ -162,7 +185,7 @@ def pack(values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
 def margins_at(x: NDArray[np.float64], W: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``x W`` (K,) for one row x.
 
-    Not by BLAS, whose threads would go on spinning next to the passes that follow, some 80 ms long.
+    Not by BLAS, whose threads would busy-wait for another 80 ms, during the passes that follow.
     """
     product: NDArray[np.float64] = np.einsum("j,jk", x, W)
     return product

@@ -1,7 +1,7 @@
-"""What passes ask of a whole tile of rows beside sums: squares of rows, products of columns.
+"""Further functions of a storage that passes call: squares of rows and columns, and products of columns.
 
-Here are the answers of a storage that has `protocol.take`. A sparse one takes no tile: it answers from
-its nonzeros.
+Implemented here for every storage that has `protocol.take`, on the tile of centred rows. A sparse storage overloads
+them: it takes no tile, but walks over its nonzeros.
 """
 
 from typing import Any
@@ -15,14 +15,15 @@ from fastlogit.kernels.storages.protocol import for_kernels, takes_tiles
 
 
 def tile_scratch(storage: Any, rows: int, like: Any) -> Any:
-    """Return room for a tile of ``rows`` rows of the length and type of ``like``; no rows of a sparse storage."""
+    """Return an array for a tile: (rows, like.size), of the type of ``like``; without rows for a sparse storage."""
     raise for_kernels("tile_scratch")
 
 
 def squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, base: float, B: Any, out: Any) -> None:
     """``out[r] = sum_j ((x[start + r, j] - center[j]) inverse_scale[j])^2`` for r < n.
 
-    ``B`` is the tile, taken with its centre. ``base`` is what a row of zeros has: a sparse storage begins with it.
+    ``B`` is the tile as `protocol.take` writes it. ``base`` is the result for a row of zeros, to which a sparse storage
+    adds.
     """
     raise for_kernels("squares")
 
@@ -33,12 +34,12 @@ def accumulate_squares(storage: Any, start: int, n: int, S: Any, center: Any, B:
 
 
 def accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B: Any, Q: Any, H: Any) -> None:
-    """``H += sum_r c[r] x~_r x~_r'``, in the upper triangle at least; ``Q`` is room for another tile."""
+    """``H += sum_r c[r] x~_r x~_r'``, in the upper triangle at least; ``Q`` is another tile, for temporary values."""
     raise for_kernels("accumulate_gram")
 
 
 def _of_tiles(function: Any) -> Any:
-    """Register what serves every storage that gives tiles of itself."""
+    """Register an implementation for every storage that has `protocol.take`."""
 
     def decorate(implementation: Any) -> Any:
         @overload(function, jit_options=TILE_OPTIONS, strict=False)

@@ -104,7 +104,8 @@ class Plan:
             held["Hessian"] = _HESSIANS * _FLOAT * n * n
         if "span" in solvers:
             held["rows' products"] = _FLOAT * _HESSIANS * ((N + 1) * K) ** 2
-        if set(solvers) & {"lbfgs", "newton-cg"} and solvers[0] != "newton":  # after it, in the place of its Hessian
+        # after "newton" a preconditioner takes the place of its Hessian, which is larger
+        if set(solvers) & {"lbfgs", "newton-cg"} and solvers[0] != "newton":
             grams = _GRAMS if source.n_features <= LARGEST_GRAM else 0
             held["preconditioner"] = _FLOAT * (grams * D * D + _VECTORS * n)
         return cls(solvers, sample, held)

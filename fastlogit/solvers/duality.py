@@ -11,7 +11,7 @@ remaining lower bound of F is smallest at ``w = -P^-1 (g_w - a u - P w)``. Its d
 above plus the sum of ``s_i KL(q_i || p_i)``, each at most chi-squared, ``u' C_i u``. With two classes there is one
 margin, and u is a number.
 
-The bound holds at any point, near the optimum or not. It exceeds the gap by about the ratio of the loss's curvature to
+The bound holds at any point, near the optimum or not. It may exceed the gap by a factor of the loss's curvature over
 the penalty's, which a few more steps make up for.
 """
 

@@ -27,7 +27,7 @@ class Model:
     Attributes
     ----------
     factor : Factor
-        The factorised Hessian, damped where the model is not valid.
+        The factorised Hessian, or damped Hessian: see `newton_step`.
     step : ndarray (n,)
         Newton's step d.
     decrement : float

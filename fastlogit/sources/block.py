@@ -48,7 +48,7 @@ class Block(Observations):
     def moments(self) -> Iterator[Moments]:
         """Yield the moments of the columns, from sums in float64 of columns shifted to near their means."""
         for first, last in self.parts:
-            # with the mean of the first weighted rows for a shift nothing cancels in the squares
+            # shifted by the mean of the first weighted rows, squares do not cancel
             begin, end, found = self.first_weighted(first, last, _FEW_ROWS)
             yield self._moments_of(first, last, self.few_moments(begin, end).mean if found else self._zeros)
 

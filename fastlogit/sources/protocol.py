@@ -120,7 +120,7 @@ class Source:
         return self.run_all([(operation, args)])[0]
 
     def uncentred(self, center: Array) -> Array | None:
-        """Return the part (n_features,) of a centre that is subtracted by algebra, after the sums; None for no part.
+        """Return the part (n_features,) of a centre that is subtracted by algebra, not from elements; None for no part.
 
         That loses digits where a mean is large compared with its column's deviation.
         """

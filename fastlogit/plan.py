@@ -13,7 +13,7 @@ from fastlogit.sources.sums import n_margins
 _SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 10, 0.25
 _SMALLEST_SAMPLE = 4096
 # Below this many operations per Hessian (some milliseconds per fit) a second thread saves at most a fifth, and can
-# double the time if other libraries' threads busy-wait (`docs/architecture.md`).
+# double the time if other libraries' threads busy-wait (`docs/experiments.md`).
 _SHORT, _LOSS = 1 << 25, 16  # a row's loss takes as long as this many parameters
 #: Up to this many parameters a Hessian takes little time compared with the read that computes it,
 CHEAP_HESSIAN = 128

@@ -256,7 +256,7 @@ def test_ctrl_c_in_the_second_solver_keeps_the_first_ones_point(monkeypatch):
 
     monkeypatch.setattr("fastlogit.solvers.in_turn._FIRST_STEPS", 2)
     monkeypatch.setattr("fastlogit.plan.chosen", lambda *shape: ["lbfgs", "newton"])
-    monkeypatch.setitem(fl.solvers.in_turn._ALL, "newton", fl.solvers.in_turn.Entry(interrupted, frozenset()))
+    monkeypatch.setitem(fl.solvers.SOLVERS, "newton", fl.solvers.in_turn.Entry(interrupted, frozenset()))
     with pytest.raises(fl.Interrupted) as stop:
         fl.solve(X, y, tol=1e-13)
     solution = stop.value.solution

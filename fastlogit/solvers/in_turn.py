@@ -29,7 +29,8 @@ SOLVERS: dict[str, Entry] = {
     "lbfgs": Entry(lbfgs, frozenset({"gradient", "curvature"})),
     "newton-cg": Entry(newton_cg, frozenset({"gradient", "curvature"})),
 }
-_ALL = SOLVERS | {"span": Entry(span, frozenset({"gradient", "curvature", "duality"}))}
+# What a plan names, and nobody else.
+_INTERNAL = {"span": Entry(span, frozenset({"gradient", "curvature", "duality"}))}
 
 # A solver that another one follows has this many steps; before "newton-cg" it has all but this many.
 _FIRST_STEPS = 50
@@ -109,7 +110,7 @@ def in_turn(
         If a solver needs what the penalty does not offer.
     """
     for i, name in enumerate(names):
-        entry = _ALL[name]
+        entry = SOLVERS.get(name) or _INTERNAL[name]
         missing = sorted(entry.needs - objective.smooth.offers)
         if missing:
             kind = type(objective.penalty).__name__

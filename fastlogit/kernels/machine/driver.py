@@ -2,7 +2,7 @@
 
 Numba compiles the body of a ``prange`` four times, once into each of the libraries that make up a parallel function. A
 kernel is therefore an ordinary function of one chunk, compiled once; the ``prange`` is here, and the same for every
-kernel. A softmax pass over rows then compiles in half the time (`docs/architecture.md`).
+kernel. A softmax pass over rows then compiles in half the time (`docs/experiments.md`).
 
     run(function, loop, arguments, n_chunks)        packs the arguments into a block of memory
       loop(step, block, n_chunks)                   `parallel` or `serial`

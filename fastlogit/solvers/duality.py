@@ -42,9 +42,7 @@ def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[
 
     Parameters
     ----------
-    objective : Objective
-        The objective.
-    point : Point
+    objective, point : Objective, Point
         A point whose gradient was computed in float64.
     hess : ndarray (n, n), optional
         The Hessian there, in float64.

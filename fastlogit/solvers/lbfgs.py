@@ -62,10 +62,8 @@ def lbfgs_descent(
 
     Parameters
     ----------
-    objective : Objective
-        The objective.
-    point : Point
-        The start.
+    objective, point : Objective, Point
+        What to minimise, and the start.
     pairs : Pairs
         The approximate inverse Hessian; each step is added to it.
     record : Record

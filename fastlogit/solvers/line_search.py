@@ -37,10 +37,8 @@ def lower_point(
 
     Parameters
     ----------
-    objective : Objective
-        The objective.
-    point : Point
-        The start.
+    objective, point : Objective, Point
+        What to minimise, and the start.
     step : ndarray (n,)
         The whole step.
     slope : float

@@ -5,8 +5,11 @@ import numpy as np
 LONG = np.longdouble
 
 
-def value_grad_hess(W, X, y, weight, offset, C, fit_intercept=True):
-    """Return F, gradient and Hessian in long double, as in `fastlogit.reference.objective`; y are probabilities."""
+def value_and_derivatives(W, X, y, weight, offset, C):
+    """Return F, gradient and a function that gives the Hessian, which takes nearly all of the time, in long double.
+
+    As in `fastlogit.reference.objective`; y are probabilities.
+    """
     N, K = len(X), W.shape[1]
     ones = np.column_stack([X, np.ones(N, LONG)])
     Z = ones @ W + offset
@@ -27,13 +30,22 @@ def value_grad_hess(W, X, y, weight, offset, C, fit_intercept=True):
     penalty[-1] = 0
     value = weight @ losses + np.sum(penalty * W**2) / 2
     grad = ones.T @ (weight[:, None] * R) + penalty * W
-    hess = np.zeros((W.size, W.size), LONG)
-    for k in range(K):
-        for m in range(k, K):
-            c = weight * P[:, k] * (rest[:, k] if k == m else -P[:, m])
-            hess[k::K, m::K] = hess[m::K, k::K] = (ones * c[:, None]).T @ ones
-    hess += np.diag(penalty.ravel())
+
+    def hess():
+        H = np.zeros((W.size, W.size), LONG)
+        for k in range(K):
+            for m in range(k, K):
+                c = weight * P[:, k] * (rest[:, k] if k == m else -P[:, m])
+                H[k::K, m::K] = H[m::K, k::K] = (ones * c[:, None]).T @ ones
+        return H + np.diag(penalty.ravel())
+
     return value, grad, hess
+
+
+def value_grad_hess(W, X, y, weight, offset, C):
+    """Return F, gradient and Hessian."""
+    value, grad, hess = value_and_derivatives(W, X, y, weight, offset, C)
+    return value, grad, hess()
 
 
 def solve(H, g):
@@ -64,16 +76,16 @@ def optimum(X, y, *, sample_weight=None, offset=None, C=1.0, steps=60):
     def at(U):
         W = U.copy()
         W[:-1] /= scale[:, None]
-        value, grad, hess = value_grad_hess(U, Xs, y, weight, offset, np.inf)
+        value, grad, hess = value_and_derivatives(U, Xs, y, weight, offset, np.inf)
         penalty = np.zeros(U.shape, LONG)
         penalty[:-1] = (1 / LONG(C) / scale**2)[:, None]
-        return value + np.sum(penalty * U**2) / 2, grad + penalty * U, hess + np.diag(penalty.ravel())
+        return value + np.sum(penalty * U**2) / 2, grad + penalty * U, lambda: hess() + np.diag(penalty.ravel())
 
     rounding = len(X) * np.finfo(LONG).eps
     U = np.zeros((X.shape[1] + 1, K), LONG)
     value, grad, hess = at(U)
     for _ in range(steps):
-        step = -solve(hess, grad.ravel()).reshape(U.shape)
+        step = -solve(hess(), grad.ravel()).reshape(U.shape)
         decrement = -np.sum(grad * step)
         t = LONG(1)
         while True:

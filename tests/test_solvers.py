@@ -5,7 +5,7 @@ import warnings
 import numba
 import numpy as np
 import pytest
-from optimum import LONG, optimum, value_grad_hess
+from optimum import LONG, optimum, value_and_derivatives, value_grad_hess
 
 import fastlogit as fl
 from fastlogit.fit import warning_for
@@ -49,7 +49,7 @@ def true_value(x, X, y, sample_weight=None, offset=None, C=1.0):
     Y, K = np.eye(int(y.max()) + 1)[y], x.shape[1]
     weight = np.ones(len(X), LONG) if sample_weight is None else sample_weight.astype(LONG)
     offset = np.zeros((len(X), K), LONG) if offset is None else offset.astype(LONG)
-    return value_grad_hess(x.astype(LONG), X.astype(LONG), Y, weight, offset, C)[0]
+    return value_and_derivatives(x.astype(LONG), X.astype(LONG), Y, weight, offset, C)[0]
 
 
 def check_certificates(seeds):

@@ -10,6 +10,15 @@ _sources = sorted([*(ROOT / "fastlogit" / "kernels").rglob("*.py"), *(ROOT / "te
 _digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in _sources)).hexdigest()[:16]
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"fastlogit-tests-{_digest}"))
 os.environ.setdefault("MPLBACKEND", "Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Other processes want the cores on which the threads of OpenMP and BLAS would wait for work in a loop: 82 seconds
+    # of fits and references are 22 without. Fits themselves keep BLAS on one thread, and processes that tests start
+    # are not limited.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import scipy.linalg  # noqa: F401  (its BLAS is one of those to limit)
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
 
 
 def pytest_addoption(parser):

@@ -25,7 +25,8 @@ from fastlogit.kernels.machine.cache import KernelCache
 # No fast-math: numba would set its flags on every instruction of a function, including those that an intrinsic wrote,
 # and reassociation deletes the exact reductions of `elementary`. Where operations may be reordered or fused, the
 # operation itself says so (`simd`).
-_OPTIONS: dict[str, Any] = {"error_model": "numpy"}
+# No function that C could call: numba would compile one for each, with all that it calls.
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
 
 #: Decorator of functions that a kernel calls within a chunk: they are compiled as a part of their caller.
 tile = register_jitable(**_OPTIONS)
@@ -98,9 +99,14 @@ def _compiled(py_func: Callable[..., Any], **options: Any) -> Any:
     return dispatcher
 
 
+def _by_address(py_func: Callable[..., Any], **options: Any) -> Any:
+    """Compile without the wrapper that unpacks Python's arguments."""
+    return _compiled(py_func, no_cpython_wrapper=True, **options)
+
+
 def address_of_function(py_func: Callable[..., Any], signature: tuple[Any, ...]) -> int:
     """Return the address of a function that is compiled on its own, for kernels to call by `driver.call`."""
-    return driver.address_of(_compiled(py_func), signature)
+    return driver.address_of(_by_address(py_func), signature)
 
 
 _LOOP_TYPES = (numba.int64, numba.int64, numba.int64)
@@ -110,7 +116,7 @@ _LOOP_TYPES = (numba.int64, numba.int64, numba.int64)
 def _loop(parallel: bool) -> int:
     """Return the address of the loop over chunks."""
     loop = driver.parallel if parallel else driver.serial
-    return driver.address_of(_compiled(loop, parallel=parallel), _LOOP_TYPES)
+    return driver.address_of(_by_address(loop, parallel=parallel), _LOOP_TYPES)
 
 
 _run = _compiled(driver.run)
@@ -130,7 +136,7 @@ class Kernel:
     """A pass over rows: a function of one chunk, which the driver's loop runs over all of them."""
 
     def __init__(self, py_func: Callable[..., Any]) -> None:
-        self._dispatcher = _compiled(py_func)
+        self._dispatcher = _by_address(py_func)
         self._addresses: dict[Any, int] = {}
         update_wrapper(self, py_func)
         _kernels.append(self)

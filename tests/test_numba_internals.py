@@ -10,6 +10,7 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import callconv, cgutils, config
 from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.serialize import dumps
 from numba.extending import intrinsic, overload, register_jitable
 
@@ -115,6 +116,10 @@ RELIED_ON = {
     "jit: config.NUMBA_NUM_THREADS": lambda: config.NUMBA_NUM_THREADS >= numba.get_num_threads() >= 1,
     "jit: overload's options": lambda: {"jit_options", "strict"} <= set(inspect.signature(overload).parameters),
     "jit: register_jitable's options": lambda: register_jitable(error_model="numpy")(add_one) is add_one,
+    "jit: what a library does once its parts are linked, and whom it asks to set an environment": lambda: (
+        {"_optimize_final_module", "_finalize_final_module", "codegen"} <= set(dir(JITCodeLibrary))
+        and callable(JITCPUCodegen.set_env)
+    ),
     "driver: a dispatcher's overloads[signature].library.get_pointer_to_function(.fndesc.llvm_func_name)": lambda: (
         compiled().library.get_pointer_to_function(compiled().fndesc.llvm_func_name) > 0
     ),
@@ -162,6 +167,22 @@ def test_symbols_have_the_qualified_name_of_their_function():
     dispatcher = numba.njit(impl)
     dispatcher.compile((types.int64,))
     assert "sweep" in dispatcher.overloads[(types.int64,)].fndesc.llvm_func_name
+
+
+@jit.tile
+def doubled(x):
+    return 2 * x
+
+
+def test_a_tile_is_compiled_within_its_callers_only(monkeypatch):
+    libraries, finalize = [], jit._TileLibrary._finalize_final_module
+    monkeypatch.setattr(
+        jit._TileLibrary, "_finalize_final_module", lambda self: (libraries.append(self), finalize(self))
+    )
+    assert numba.njit(lambda x: doubled(x) + 1)(20) == 41
+    (library,) = libraries
+    (function,) = library.get_defined_functions()
+    assert library.get_pointer_to_function(function.name) == 0
 
 
 @jit.kernel

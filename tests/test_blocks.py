@@ -121,15 +121,14 @@ def test_a_storage_of_ones_own_is_fitted(D):
         np.testing.assert_allclose(got.x, fl.solve(X, y).x, rtol=0, atol=1e-5 if D < 10 else 1e-4)
 
 
-@pytest.mark.parametrize("K", [2, 3])
-def test_a_storage_made_of_two(K):
+@pytest.mark.parametrize(("K", "right"), [(2, Deltas.of), (3, STORAGES["columns"])], ids=["deltas", "columns"])
+def test_a_storage_made_of_two(K, right):
     rng = np.random.default_rng(2)
     X, y = rng.standard_normal((500, 21)), rng.integers(0, K, 500).astype(np.uint8)
     W, center = rng.standard_normal((22, 1 if K == 2 else K)), rng.standard_normal(21)
     whole = memory_source(X, y)
-    for right in (STORAGES["rows"], STORAGES["columns"], Deltas.of):
-        pair = MemorySource([Block(Pair.of(STORAGES["rows"](X[:, :16]), right(X[:, 16:])), whole.targets, whole.loss)])
-        got, want = pair.loss_grad(W, center), whole.loss_grad(W, center)
-        assert got.loss_sum == pytest.approx(want.loss_sum, rel=1e-13)
-        np.testing.assert_allclose(got.grad, want.grad, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(pair.moments().squares, whole.moments().squares, rtol=1e-12)
+    pair = MemorySource([Block(Pair.of(STORAGES["rows"](X[:, :16]), right(X[:, 16:])), whole.targets, whole.loss)])
+    got, want = pair.loss_grad(W, center), whole.loss_grad(W, center)
+    assert got.loss_sum == pytest.approx(want.loss_sum, rel=1e-13)
+    np.testing.assert_allclose(got.grad, want.grad, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(pair.moments().squares, whole.moments().squares, rtol=1e-12)

@@ -110,7 +110,7 @@ class Objective:
 
     def _read(self, operation: str, *args: Any) -> Reads[Any]:
         """Return an operation's sums over the source; one read of X, and the one place that counts reads."""
-        sums = yield Read(self.source, operation, args)
+        sums = (yield Read(self.source, operation, args)).pop()
         self.n_passes += 1
         return sums
 

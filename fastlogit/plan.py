@@ -129,8 +129,8 @@ def plan(source: Source, solver: str, is_penalized: bool, memory_limit: int | No
     figures = ", ".join(f"{what} {size:,}" for what, size in least.held.items())
     raise MemoryError(
         f"memory_limit={memory_limit:,} bytes, but fitting {source.n_samples:,} x {source.n_features:,} with "
-        f"{n_margins(source.n_classes)} margins a row holds at least {least.total:,} beside X ({least.solvers[0]!r}: "
-        f"{figures}): raise memory_limit"
+        f"{source.n_classes} classes needs at least {least.total:,} besides X ({least.solvers[0]!r}: {figures}): raise "
+        "memory_limit"
     )
 
 

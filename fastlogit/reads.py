@@ -32,7 +32,8 @@ class Read:
     args: tuple[Any, ...]
 
 
-#: A generator that yields reads, is sent their sums, and returns a T.
+#: A generator that yields reads and returns a T. For each read it is sent a list of one, the sums, which it takes out:
+#: the driver, which waits meanwhile, then keeps no Hessian alive that is needed no more.
 Reads = Generator[Read, Any, T]
 
 
@@ -41,7 +42,7 @@ def run(steps: Reads[T]) -> T:
     try:
         read = next(steps)
         while True:
-            read = steps.send(read.source.run(read.operation, *read.args))
+            read = steps.send(read.source.run_all([(read.operation, read.args)]))
     except StopIteration as end:
         result: T = end.value
         return result
@@ -69,6 +70,6 @@ def run_together(many: Sequence[Reads[T]]) -> list[T]:
         source = min((read.source for read in waiting.values()), key=lambda source: source.n_samples)
         same = [i for i, read in waiting.items() if read.source is source]
         sums = source.run_all([(waiting[i].operation, waiting[i].args) for i in same])
-        for i, each in zip(same, sums, strict=True):
-            advance(i, each)
+        for i in same:
+            advance(i, [sums.pop(0)])
     return [results[i] for i in range(len(many))]

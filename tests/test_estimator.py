@@ -440,7 +440,7 @@ def test_verbose_shows_and_logs(capsys, caplog):
 
 def test_memory_limit_names_the_figures():
     X, y = data(N=40_000)
-    with pytest.raises(MemoryError, match=r"memory_limit=1,000 bytes, but fitting 40,000 x 5 .* holds at least [\d,]+"):
+    with pytest.raises(MemoryError, match=r"memory_limit=1,000 bytes, but fitting 40,000 x 5 .* needs at least [\d,]+"):
         LogisticRegression(memory_limit=1000).fit(X, y)
     for limit in (10**5, 10**6, 10**9):
         model = LogisticRegression(memory_limit=limit).fit(X, y)

@@ -117,7 +117,7 @@ def test_storages_a_loss_and_a_source_join_in_few_lines():
         "a loss",
         "a transport",
     ]
-    assert all(len(part.splitlines()) <= 75 for part in parts)
+    assert all(len(part.splitlines()) <= 60 for part in parts)
     assert not any("toys" in path.read_text() for path in PACKAGE.rglob("*.py"))
 
 

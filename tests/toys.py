@@ -24,6 +24,20 @@ from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.protocol import Source
 
 
+def answers(function, storage):
+    """Register what compiled code does for a storage of this type."""
+
+    def register(implementation):
+        @overload(function, strict=False)
+        def bind(kind, *args):
+            is_one = isinstance(kind, types.BaseNamedTuple) and kind.instance_class is storage
+            return implementation if is_one else None
+
+        return implementation
+
+    return register
+
+
 # --- a storage
 class _Arrays(NamedTuple):
     base: Any
@@ -53,10 +67,6 @@ class Deltas(_Arrays, Storage):
         return self.base[columns] + self.delta[:, columns]
 
 
-def _is(kind, storage):
-    return isinstance(kind, types.BaseNamedTuple) and kind.instance_class is storage
-
-
 def _sums_over_rows(n_powers):
     def impl(storage, start, n, A, center, B, sweeps):
         R, G, D = protocol.as_rows(A), protocol.as_rows(B), storage.base.size
@@ -66,34 +76,26 @@ def _sums_over_rows(n_powers):
                 for p in range(n_powers):
                     G[k * n_powers + p, :D] += R[k, r] * x ** (p + 1)
 
-    return lambda storage, start, n, A, center, B, sweeps: impl if _is(storage, Deltas) else None
+    return impl
 
 
-overload(protocol.accumulate)(_sums_over_rows(1))
-overload(protocol.accumulate_moments)(_sums_over_rows(2))
+answers(protocol.accumulate, Deltas)(_sums_over_rows(1))
+answers(protocol.accumulate_moments, Deltas)(_sums_over_rows(2))
+answers(protocol.tile_rows, Deltas)(lambda storage, K: 32)
 
 
-@overload(protocol.margins)
+@answers(protocol.margins, Deltas)
 def _margins(storage, start, n, A, center, B, sweeps):
-    def impl(storage, start, n, A, center, B, sweeps):
-        W, Z, D = protocol.as_rows(A), protocol.as_rows(B), storage.base.size
-        for k in range(W.shape[0]):
-            for r in range(n):
-                Z[k, r] = ((storage.base + storage.delta[start + r] - center[:D]) * W[k, :D]).sum()
-
-    return impl if _is(storage, Deltas) else None
-
-
-@overload(protocol.take)
-def _take(storage, start, n, center, B):
-    def impl(storage, start, n, center, B):
+    W, Z, D = protocol.as_rows(A), protocol.as_rows(B), storage.base.size
+    for k in range(W.shape[0]):
         for r in range(n):
-            B[r, : storage.base.size] = storage.base + storage.delta[start + r] - center[: storage.base.size]
-
-    return impl if _is(storage, Deltas) else None
+            Z[k, r] = ((storage.base + storage.delta[start + r] - center[:D]) * W[k, :D]).sum()
 
 
-overload(protocol.tile_rows)(lambda storage, K: (lambda storage, K: 32) if _is(storage, Deltas) else None)
+@answers(protocol.take, Deltas)
+def _take(storage, start, n, center, B):
+    for r in range(n):
+        B[r, : storage.base.size] = storage.base + storage.delta[start + r] - center[: storage.base.size]
 
 
 # --- a storage of two others, column after column
@@ -118,32 +120,29 @@ class Pair(_Members, Storage):
     dtype = property(lambda self: np.result_type(self.left.dtype, self.right.dtype))
 
 
-def _of_pair(function, after, to_right):
-    """Call ``function`` with the left columns' share of A, ``center`` and B, and ``after`` with the right's."""
+@answers(protocol.margins, Pair)
+def _margins_of_pair(storage, start, n, A, center, B, sweeps):
+    c = storage.cut
+    protocol.margins(storage.left, start, n, A[..., :c], center[:c], B, sweeps)
+    protocol.add_margins(storage.right, start, n, A[..., c:], center[c:], B, sweeps)
 
+
+def _sums_of_pair(function):
     def impl(storage, start, n, A, center, B, sweeps):
         c = storage.cut
-        if to_right:  # sums over rows: A is of rows, B of columns
-            function(storage.left, start, n, A, center[:c], B[:, :c], sweeps)
-            after(storage.right, start, n, A, center[c:], B[:, c:], sweeps)
-        else:  # margins: A is of columns, B of rows
-            function(storage.left, start, n, A[..., :c], center[:c], B, sweeps)
-            after(storage.right, start, n, A[..., c:], center[c:], B, sweeps)
+        function(storage.left, start, n, A, center[:c], B[:, :c], sweeps)
+        function(storage.right, start, n, A, center[c:], B[:, c:], sweeps)
 
-    return lambda storage, start, n, A, center, B, sweeps: impl if _is(storage, Pair) else None
+    answers(function, Pair)(impl)
 
 
-overload(protocol.margins)(_of_pair(protocol.margins, protocol.add_margins, False))
-overload(protocol.accumulate)(_of_pair(protocol.accumulate, protocol.accumulate, True))
-overload(protocol.accumulate_moments)(_of_pair(protocol.accumulate_moments, protocol.accumulate_moments, True))
+_sums_of_pair(protocol.accumulate)
+_sums_of_pair(protocol.accumulate_moments)
 
 
-@overload(protocol.tile_rows)
-def _tile_rows(storage, K):
-    def impl(storage, K):
-        return min(protocol.tile_rows(storage.left, K), protocol.tile_rows(storage.right, K))
-
-    return impl if _is(storage, Pair) else None
+@answers(protocol.tile_rows, Pair)
+def _tile_rows_of_pair(storage, K):
+    return min(protocol.tile_rows(storage.left, K), protocol.tile_rows(storage.right, K))
 
 
 # --- a loss

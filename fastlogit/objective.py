@@ -20,6 +20,8 @@ from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, PassSu
 _FEW_ROWS = 100.0
 # Above this size of coefficients float32 may overflow.
 _LARGE = 1e30
+# A deviation whose square, and that of rows a thousand times farther out, float32 can hold; so for its inverse.
+_LARGE_COLUMN = 1e15
 _EPS, _ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
 
 
@@ -151,9 +153,14 @@ class Objective:
         """Return ``dtype``, or float64 if coefficients, and so margins, may overflow float32."""
         return np.float64 if np.abs(W).max() > _LARGE else dtype
 
+    def _with_room_for_products(self, dtype: Any) -> Any:
+        """Return ``dtype``, or float64 if squares of columns in their own units may overflow or underflow float32."""
+        scale = self.scaling.scale
+        return dtype if 1.0 / _LARGE_COLUMN < scale.min() and scale.max() < _LARGE_COLUMN else np.float64
+
     def curvature_at(self, x: Array, dtype: Any = np.float64) -> Reads[Point]:
         """Return value, gradient and Hessian at ``x`` (n,), the products of the Hessian in ``dtype``; one read of X."""
-        scaling = self.scaling
+        scaling, dtype = self.scaling, self._with_room_for_products(dtype)
         sums: CurvatureSums = yield from self._read("grad_hess", self._to_pass(x), scaling.center, scaling.scale, dtype)
         return self._point(x, sums, hess=self._hess(sums), largest_norm=float(np.sqrt(sums.largest_square)))
 
@@ -270,7 +277,7 @@ class Objective:
 
         Shapes (n_features + 1, n_features + 1) and (K, K); products in the source's type. Two reads of X.
         """
-        gram = yield from self._read("gram", self.scaling.center, self.source.dtype)
+        gram = yield from self._read("gram", self.scaling.center, self._with_room_for_products(self.source.dtype))
         S = (yield from self.class_curvature(x)) / self.weight
         scale = np.append(self.scaling.scale, 1.0)
         gram = gram / np.outer(scale, scale)

@@ -464,3 +464,15 @@ def test_penalties_and_columns_whose_product_overflows():
 def test_a_gap_is_no_share_of_0():
     ended = solutions.Solution(np.zeros(2), 0.0, 0.0, 1e-9, "estimate", 200, 280, solutions.Status.MAX_ITER)
     assert warning_for(ended, None)[0].endswith("Its gap is unknown.")
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("size", [1e-28, 1e-17, 1e17, 1e28])
+def test_columns_whose_squares_float32_does_not_hold(size, n_classes):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 3)).astype(np.float32)
+    y = np.r_[np.arange(n_classes), rng.integers(0, n_classes, 200 - n_classes)]
+    for fit_intercept in (True, False):
+        want = fl.solve(X, y, C=np.inf, fit_intercept=fit_intercept)
+        got = fl.solve(X * np.float32(size), y, C=np.inf, solver="lbfgs", fit_intercept=fit_intercept)
+        assert got.converged and got.value == pytest.approx(want.value, rel=1e-6)

@@ -57,7 +57,8 @@ def lines():
         for solver in tried:  # compiled, or loaded
             run(X[:40_000], y[:40_000], solver)
         cells = " | ".join(run(X, y, solver) if solver in tried else "" for solver in SOLVERS)
-        yield f"| {K} | {D} | {n} | {len(X)} | {cells} | {', '.join(chosen(*X.shape, 1 if K == 2 else K, 1.0))} |"
+        auto = ", ".join(chosen(*X.shape, 1 if K == 2 else K, X.dtype, True))
+        yield f"| {K} | {D} | {n} | {len(X)} | {cells} | {auto} |"
 
 
 if __name__ == "__main__":

@@ -20,25 +20,34 @@ def cholesky(A: Array) -> Array | None:
     Only the lower triangle of A is read. The algorithm is left-looking: from a block of columns of A the products of
     all columns of L before it are subtracted at once.
     """
-    from scipy import linalg
+    from scipy.linalg import solve_triangular
+    from scipy.linalg.lapack import dpotrf  # without scipy.linalg's checks, which take longer than a small matrix
 
     n = len(A)
     clock.check()
-    try:
-        if n <= _BLOCK:
-            return np.asarray(linalg.cholesky(A, lower=True, check_finite=False))
-        L = np.zeros((n, n), order="F")
-        for first in range(0, n, _BLOCK):
-            clock.check()
-            last = min(first + _BLOCK, n)
-            left = A[first:, first:last] - L[first:, :first] @ L[first:last, :first].T
-            width = last - first
-            corner = linalg.cholesky(left[:width], lower=True, check_finite=False)
-            L[first:last, first:last] = corner
-            L[last:, first:last] = linalg.solve_triangular(corner, left[width:].T, lower=True, check_finite=False).T
-    except linalg.LinAlgError:
-        return None
+    if n <= _BLOCK:
+        L, failed = dpotrf(A, lower=1)
+        return None if failed else L
+    L = np.zeros((n, n), order="F")
+    for first in range(0, n, _BLOCK):
+        clock.check()
+        last = min(first + _BLOCK, n)
+        left = A[first:, first:last] - L[first:, :first] @ L[first:last, :first].T
+        width = last - first
+        corner, failed = dpotrf(left[:width], lower=1)
+        if failed:
+            return None
+        L[first:last, first:last] = corner
+        L[last:, first:last] = solve_triangular(corner, left[width:].T, lower=True, check_finite=False).T
     return L
+
+
+def solve(L: Array, b: Array) -> Array:
+    """Return x with ``L L' x = b``, for b (n,) or (n, m), in the type of both: float32 or float64."""
+    from scipy.linalg.lapack import dpotrs, spotrs
+
+    x: Array = (dpotrs if L.dtype == np.float64 else spotrs)(L, b, lower=1)[0]
+    return x
 
 
 def pivoted(A: Array, tol: float) -> tuple[Array, NDArray[np.intp]]:

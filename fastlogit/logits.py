@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastlogit.kernels.machine.jit import n_chunks, read_only, threads
+from fastlogit.kernels.machine.jit import LOSS_PRODUCTS, n_chunks, read_only, threads
 from fastlogit.kernels.passes import logits as passes
 
 
@@ -54,9 +54,9 @@ def softmax(x: ArrayLike, axis: int = -1, *, n_threads: int | None = None) -> ND
     cube = read_only(np.ascontiguousarray(z)).reshape(outer, K, inner)
     with threads(n_threads):
         if inner == 1:
-            passes.softmax_of_rows(n_chunks(outer, 1), cube[:, :, 0], out.reshape(outer, K))
+            passes.softmax_of_rows(n_chunks(outer, 1, LOSS_PRODUCTS * K), cube[:, :, 0], out.reshape(outer, K))
         else:
-            passes.softmax_of_columns(n_chunks(outer * inner, 1), cube, out.reshape(outer, K, inner))
+            passes.softmax_of_columns(n_chunks(outer * inner, 1, LOSS_PRODUCTS * K), cube, out.reshape(outer, K, inner))
     return out
 
 
@@ -105,7 +105,7 @@ def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike, *, n_threads: int |
     One read of the logits, in parallel. Logits in C order are not copied, and no array of their size is allocated.
     """
     z, codes = _as_matrix(logits, labels)
-    totals = np.empty(n_chunks(len(z), 1))
+    totals = np.empty(n_chunks(len(z), 1, LOSS_PRODUCTS * z.shape[1]))
     with threads(n_threads):
         passes.cross_entropy(totals.size, z, codes, totals)
     return float(totals.sum() / len(z))
@@ -119,7 +119,7 @@ def grad_of_loss_wrt_logits(logits: ArrayLike, labels: ArrayLike, *, n_threads: 
     digits where that label's probability is near 1.
     """
     z, codes = _as_matrix(logits, labels)
-    out = np.empty(z.shape, z.dtype)
+    out, chunks = np.empty(z.shape, z.dtype), n_chunks(len(z), 1, LOSS_PRODUCTS * z.shape[1])
     with threads(n_threads):
-        passes.cross_entropy_grad(n_chunks(len(z), 1), z, codes, z.dtype.type(1.0 / len(z)), out)
+        passes.cross_entropy_grad(chunks, z, codes, z.dtype.type(1.0 / len(z)), out)
     return out

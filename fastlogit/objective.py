@@ -167,16 +167,19 @@ class Objective:
     def _hess(self, sums: CurvatureSums) -> Array:
         """Return the Hessian (n, n) from its blocks of two classes; only here its order of elements matters."""
         size, K = self.shape
-        scale = np.append(self.scaling.scale, 1.0)
-        H = np.empty((size, K, size, K))
-        pairs = ((k, m) for k in range(K) for m in range(k, K))
-        for (k, m), block in zip(pairs, sums.hess / np.outer(scale, scale), strict=True):
-            H[:, k, :, m] = H[:, m, :, k] = block
+        blocks = sums.hess / self.scaling.products
+        if K == 1:
+            H = blocks.reshape(size, 1, size, 1)
+        else:
+            H = np.empty((size, K, size, K))
+            pairs = ((k, m) for k in range(K) for m in range(k, K))
+            for (k, m), block in zip(pairs, blocks, strict=True):
+                H[:, k, :, m] = H[:, m, :, k] = block
         if not self.fit_intercept:
             H[-1] = H[:, :, -1] = 0.0
             H[-1, range(K), -1, range(K)] = 1.0  # regular, and without a step: the gradient is 0
         hess = H.reshape(size * K, size * K)
-        hess[np.diag_indices_from(hess)] += self.smooth.curvature
+        hess.flat[:: len(hess) + 1] += self.smooth.curvature
         return hess
 
     def hess_vec(self, x: Array, v: Array, dtype: Any = None) -> Reads[Array]:
@@ -279,8 +282,7 @@ class Objective:
         """
         gram = yield from self._read("gram", self.scaling.center, self._with_room_for_products(self.source.dtype))
         S = (yield from self.class_curvature(x)) / self.weight
-        scale = np.append(self.scaling.scale, 1.0)
-        gram = gram / np.outer(scale, scale)
+        gram = gram / self.scaling.products
         if not self.fit_intercept:
             gram[-1] = gram[:, -1] = 0.0
             gram[-1, -1] = 1.0

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from fastlogit import costs
 from fastlogit.kernels.machine.jit import n_chunks
 from fastlogit.kernels.storages.storage import padded
 from fastlogit.solvers.preconditioner import LARGEST_GRAM
@@ -12,9 +14,6 @@ from fastlogit.sources.sums import n_margins
 # A sample has 1/16 of the rows, or this many for each parameter; if that is more than 1/4 of all, there is none.
 _SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 10, 0.25
 _SMALLEST_SAMPLE = 4096
-# Below this many operations per Hessian (some milliseconds per fit) a second thread saves at most a fifth, and can
-# double the time if other libraries' threads busy-wait (`docs/experiments.md`).
-_SHORT, _LOSS = 1 << 25, 16  # a row's loss takes as long as this many parameters
 #: Up to this many parameters a Hessian takes little time compared with the read that computes it,
 CHEAP_HESSIAN = 128
 #: and up to this many multiply-adds (about 20 ms) little time at all.
@@ -23,6 +22,8 @@ CHEAP_PRODUCTS = 1 << 31
 CHEAP_SPAN = 1024
 #: Above this many parameters the Hessian takes too much time and memory for Newton's method.
 LARGEST_HESSIAN = 2048
+# Of few rows: Newton's steps, factorisations for each (with those that prove a bound), and products by "newton-cg".
+_STEPS, _FACTORISATIONS, _PRODUCTS = 8, 3, 50
 # Matrices and vectors of all parameters, and matrices of all columns, that are held at once, as measured by
 # `tests/test_memory.py`.
 _HESSIANS, _GRAMS, _VECTORS = 8, 6, 60
@@ -34,16 +35,28 @@ def has_span(n_samples: int, n_features: int, n_margins: int) -> bool:
     return n_samples < n_features and n_samples * n_margins <= LARGEST_HESSIAN
 
 
-def chosen(n_samples: int, n_features: int, n_margins: int, is_penalized: bool) -> list[str]:
+def chosen(n_samples: int, n_features: int, n_margins: int, dtype: Any, is_penalized: bool) -> list[str]:
     """Return the solvers that "auto" calls in turn until one bounds the gap.
 
     Where one becomes faster than another is measured by `bench/crossovers.py`. Without a penalty "newton" alone bounds
     the gap.
+
+    Parameters
+    ----------
+    n_samples, n_features, n_margins : int
+        N, D and K.
+    dtype : dtype
+        Computing type.
+    is_penalized : bool
+        Whether there is a penalty.
     """
     n_parameters = (n_features + 1) * n_margins
-    in_span = has_span(n_samples, n_features, n_margins)
     largest = LARGEST_HESSIAN if is_penalized else LARGEST_GRAM
     last = "newton" if n_parameters <= largest else "newton-cg"
+    in_span = has_span(n_samples, n_features, n_margins)
+    if is_penalized and _sample_rows(n_samples, n_parameters) is None:
+        first = _quickest(n_samples, n_features + 1, n_margins, dtype)
+        return ["newton", "newton-cg"] if first == "newton" else list(dict.fromkeys([first, last]))
     if in_span:
         return ["span", last] if n_samples * n_margins <= CHEAP_SPAN else ["lbfgs", "span", last]
     if n_parameters > LARGEST_HESSIAN:
@@ -54,17 +67,26 @@ def chosen(n_samples: int, n_features: int, n_margins: int, is_penalized: bool) 
     return ["newton", "newton-cg"] if cheap else ["lbfgs", "newton"]
 
 
+def _quickest(n_samples: int, size: int, K: int, dtype: Any) -> str:
+    """Return the solver that takes the least time by `fastlogit.costs`, for rows too few for a sample."""
+    n, seconds = size * K, {"newton-cg": _PRODUCTS * costs.read(n_samples, size, K, dtype)}
+    if n <= LARGEST_HESSIAN:
+        step = costs.hessian(n_samples, size, K * (K + 1) // 2, dtype) + _FACTORISATIONS * costs.factorisation(n)
+        seconds["newton"] = _STEPS * step
+    if has_span(n_samples, size - 1, K):
+        products = costs.row_products(n_samples, size) + 2.0 * costs.factorisation(n_samples)
+        seconds["span"] = products + _PRODUCTS * costs.read(n_samples, n_samples, K, dtype)
+    return min(seconds, key=lambda name: seconds[name])
+
+
 def sample_size(source: Source) -> int | None:
     """Return the number of rows of the sample that solvers start on; None if it would not be much smaller than all."""
-    n_parameters = (source.n_features + 1) * n_margins(source.n_classes)
-    n = max(int(_SHARE * source.n_samples), _ROWS_PER_COLUMN * n_parameters, _SMALLEST_SAMPLE)
-    return n if n <= _LARGEST_SHARE * source.n_samples else None
+    return _sample_rows(source.n_samples, (source.n_features + 1) * n_margins(source.n_classes))
 
 
-def is_short(source: Source) -> bool:
-    """Return whether one thread reads the rows about as fast as several (3000 x 60: yes, 1e5 x 30: no)."""
-    n_parameters = (source.n_features + 1) * n_margins(source.n_classes)
-    return source.n_samples * (n_parameters + _LOSS) ** 2 <= _SHORT
+def _sample_rows(n_samples: int, n_parameters: int) -> int | None:
+    n = max(int(_SHARE * n_samples), _ROWS_PER_COLUMN * n_parameters, _SMALLEST_SAMPLE)
+    return n if n <= _LARGEST_SHARE * n_samples else None
 
 
 @dataclass(frozen=True)
@@ -95,12 +117,12 @@ class Plan:
         """Return the plan for these solvers and this number of rows of the sample."""
         D, K, N = source.n_features + 1, n_margins(source.n_classes), source.n_samples
         n, blocks, size = D * K, K * (K + 1) // 2, padded(D)
-        held = {"partial sums": _FLOAT * K * size * n_chunks(N, K * size)}
+        held = {"partial sums": _FLOAT * K * size * n_chunks(N, K * size, K * size)}
         if sample is not None:
             held["sample"] = sample * (source.row_bytes + 3 * _FLOAT + (_FLOAT * source.n_classes if K > 1 else 0))
         if "newton" in solvers:
             partial = blocks * size * size
-            held["partial sums"] = max(held["partial sums"], _FLOAT * partial * n_chunks(N, partial))
+            held["partial sums"] = max(held["partial sums"], _FLOAT * partial * n_chunks(N, partial, partial))
             held["Hessian"] = _HESSIANS * _FLOAT * n * n
         if "span" in solvers:
             held["rows' products"] = _FLOAT * _HESSIANS * ((N + 1) * K) ** 2
@@ -137,7 +159,7 @@ def plan(source: Source, solver: str, is_penalized: bool, memory_limit: int | No
 def _plans(source: Source, solver: str, is_penalized: bool) -> Iterator[Plan]:
     shape = source.n_samples, source.n_features, n_margins(source.n_classes)
     if solver == "auto":
-        choices = [chosen(*shape, is_penalized), ["lbfgs"]]
+        choices = [chosen(*shape, source.dtype, is_penalized), ["lbfgs"]]
     elif solver == "newton":  # "span" is the same method, in coordinates where it is faster
         choices = [["span", "newton"]] if has_span(*shape) else [["newton"]]
     else:  # if it does not bound the gap another solver does, usually in one or two reads

@@ -13,7 +13,7 @@ from fastlogit.kernels.machine import blas, clock
 from fastlogit.kernels.machine.jit import threads
 from fastlogit.objective import Objective
 from fastlogit.penalties import Array, Penalty
-from fastlogit.plan import is_short, plan
+from fastlogit.plan import plan
 from fastlogit.scaling import Scaling
 from fastlogit.solvers.solution import Row, Solution, Status
 from fastlogit.sources.numbers import named
@@ -147,10 +147,8 @@ class Problem:
 
 
 @contextmanager
-def machine(source: Source, n_threads: int | None = None, time_limit: float | None = None) -> Iterator[None]:
-    """Set the threads and the time limit in seconds of a fit; by default all threads, or one for little work."""
-    if n_threads is None and is_short(source):
-        n_threads = 1
+def machine(n_threads: int | None = None, time_limit: float | None = None) -> Iterator[None]:
+    """Set the threads and the time limit in seconds of a fit; by default all threads."""
     with threads(n_threads), blas.on_one_thread(), clock.limited(time_limit):
         yield
 
@@ -196,10 +194,10 @@ def minimise(
     MemoryError, ValueError
         If the memory limit is too low, or X is not valid.
     """
-    began, problem = time.perf_counter(), None
+    began, problem, source = time.perf_counter(), None, source.light()
     how = plan(source, solver, not penalty.is_none, memory_limit)
     try:
-        with machine(source, n_threads, time_limit):
+        with machine(n_threads, time_limit):
             problem = Problem.prepare(source, how.sample, random_state, fit_intercept=fit_intercept)
             return problem.minimise(
                 penalty,

@@ -1,6 +1,7 @@
 """Centres and scales of the columns: a change of coordinates, never a copy of X."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ class Scaling:
 
     center: NDArray[np.float64]
     scale: NDArray[np.float64]
+
+    @cached_property
+    def products(self) -> NDArray[np.float64]:
+        """Products of two columns' scales, that of the intercept being 1: (n_features + 1, n_features + 1)."""
+        scale = np.append(self.scale, 1.0)
+        return np.outer(scale, scale)
 
     @classmethod
     def standard(cls, moments: Moments, dtype: Any, *, centered: bool = True) -> "Scaling":

@@ -15,7 +15,8 @@ from fastlogit.kernels.machine.jit import specialisations
 from fastlogit.sources.sums import n_margins
 from fastlogit.sources.targets import memory_source
 
-_ROWS, _COLUMNS = 1024, 3
+# More rows than `fastlogit.costs.is_little` leaves to NumPy.
+_ROWS, _COLUMNS = 1 << 14, 3
 
 
 class Case(NamedTuple):

@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 _sources = sorted([*(ROOT / "fastlogit" / "kernels").rglob("*.py"), *(ROOT / "tests").glob("*.py")])
 _digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in _sources)).hexdigest()[:16]
@@ -19,6 +21,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="blas")
+
+
+@pytest.fixture
+def kernels(monkeypatch):
+    """Leave no data to NumPy, however little: for tests of kernels, storages and sources that fit few rows."""
+    from fastlogit import costs
+
+    monkeypatch.setattr(costs, "LITTLE", 0)
 
 
 def pytest_addoption(parser):

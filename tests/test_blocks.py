@@ -17,6 +17,8 @@ from fastlogit.sources.block import Block
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.targets import memory_source
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 PART = 6400
 
 

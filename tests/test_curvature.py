@@ -13,6 +13,8 @@ from fastlogit.sources.sampling import Limits
 from fastlogit.sources.sampling import drawn as drawn_by_hash
 from fastlogit.sources.targets import memory_source
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 QUICK = [
     dict(storage="rows", dtype="f64", loss="logistic", extras="plain", source="memory in parts", shape="odd"),
     dict(storage="rows", dtype="f64", loss="softmax 3", extras="weights", source="memory", shape="narrow"),

@@ -143,7 +143,7 @@ import threading
 import numpy as np
 import fastlogit as fl
 rng = np.random.default_rng(0)
-X = rng.standard_normal((3000, 5)); y = rng.random(3000) < 0.5
+X = rng.standard_normal((200_000, 5)); y = rng.random(200_000) < 0.5
 from threadpoolctl import threadpool_info
 blas = lambda: [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 want, results = fl.solve(X, y).x, []
@@ -171,7 +171,7 @@ def test_a_forked_child_fits():
     import os, warnings
     import numpy as np
     import fastlogit as fl
-    X = np.random.default_rng(0).standard_normal((3000, 5)); y = X[:, 0] + X[:, 1] ** 2 > 0
+    X = np.random.default_rng(0).standard_normal((200_000, 5)); y = X[:, 0] + X[:, 1] ** 2 > 0
     want = fl.solve(X, y).x
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads
     child = os.fork()

@@ -36,9 +36,9 @@ def test_converged_is_true():
     check_endings((3, 4, 9), ("newton-cg", "auto"))
 
 
-def test_another_solver_goes_on_where_newton_stalls():
+def test_another_solver_goes_on_where_newton_stalls(kernels):
     # quasi-separated, with the weakest of penalties: Newton's model is rounding before a bound can be had
-    given = problem(478)
+    given = problem(2996)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fl.ConvergenceWarning)
         assert not fl.solve(given.X, given.y, C=given.C, solver="newton").converged

@@ -448,7 +448,7 @@ def test_memory_limit_names_the_figures():
     wide = np.random.default_rng(0).standard_normal((500, 300))
     one = LogisticRegression(tol=1e-10).fit(wide, wide[:, 0] > 0)
     two = LogisticRegression(memory_limit=5_000_000, tol=1e-10).fit(wide, wide[:, 0] > 0)
-    assert one.gap_kind_ in "AP" and two.gap_kind_ == "D"  # "lbfgs"
+    assert one.converged_ and two.converged_
     assert two.objective_ == pytest.approx(one.objective_, rel=1e-9)
 
 

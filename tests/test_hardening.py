@@ -14,6 +14,8 @@ import fastlogit as fl
 from fastlogit import LogisticRegression
 from fastlogit.sources.targets import memory_source
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
 
 

@@ -20,6 +20,8 @@ from fastlogit.kernels.storages.table import Column, Table
 from fastlogit.sources.frames import names_of
 from fastlogit.sources.intake import as_storage
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 N = 700
 rng = np.random.default_rng(0)
 COLUMNS = {

@@ -17,6 +17,7 @@ FLOORS = [
     {"kernels.storages"},
     {"kernels.losses"},
     {"kernels.passes"},
+    {"costs"},
     {"prediction"},
     {"sources"},
     {"scaling", "cholesky", "reads"},

@@ -6,6 +6,8 @@ from itertools import product
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 CODE = """
 import resource, sys
 import numpy as np

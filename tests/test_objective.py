@@ -10,6 +10,8 @@ from fastlogit.penalties import Ridge
 from fastlogit.reads import run
 from fastlogit.scaling import Scaling
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 
 @pytest.mark.parametrize("loss", ["logistic", "softmax 3", "soft softmax 4"])
 @pytest.mark.parametrize("C", [0.1, 10.0, np.inf])

@@ -26,6 +26,8 @@ from fastlogit.prediction import decision_function, predict_proba
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.targets import memory_source
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 COMBINATIONS = [
     *pairwise(compiled, storage=STORAGES, dtype=DTYPES, loss=LOSSES, extras=EXTRAS, source=SOURCES, shape=SHAPES),
     *(dict(storage="rows", dtype=dtype) for dtype in RARE_DTYPES),

@@ -19,6 +19,8 @@ from fastlogit.solvers.in_turn import in_turn
 from fastlogit.solvers.solution import Record
 from fastlogit.sources.targets import memory_source
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 
 def data(N=40_000, D=8):
     rng = np.random.default_rng(0)

@@ -2,14 +2,13 @@
 
 import warnings
 
-import numba
 import numpy as np
 import pytest
 from optimum import LONG, optimum, value_and_derivatives, value_grad_hess
 
 import fastlogit as fl
 from fastlogit.fit import warning_for
-from fastlogit.kernels.machine.jit import max_threads
+from fastlogit.kernels.machine.jit import N_CHUNKS, n_chunks
 from fastlogit.penalties import Ridge
 from fastlogit.plan import sample_size
 from fastlogit.problem import Problem
@@ -18,6 +17,8 @@ from fastlogit.solvers import SOLVERS, certificates, duality
 from fastlogit.solvers import solution as solutions
 from fastlogit.solvers.factor import DenseFactor
 from fastlogit.sources.targets import memory_source
+
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 def problem(seed):
@@ -265,17 +266,10 @@ def test_more_parameters_than_a_hessian_at_every_read():
         assert solution.gap <= 1e-8 * solution.value
 
 
-@pytest.mark.skipif(max_threads() < 2, reason="one thread only")
-def test_little_to_do_takes_one_thread():
-    X, y = large(N=80_000)
-    for rows, n_threads, want in ((500, None, 1), (500, 2, 2), (80_000, None, numba.get_num_threads())):
-        seen = set()
-
-        def look(row, seen=seen):
-            seen.add(numba.get_num_threads())
-
-        fl.solve(X[:rows], y[:rows], n_threads=n_threads, callback=look)
-        assert seen == {want}
+def test_what_takes_little_time_is_one_chunk():
+    assert n_chunks(3000, 64, 64) == n_chunks(1500, 400, 3 * 400) == 1
+    assert n_chunks(5000, 7680, 7680) >= 8 and n_chunks(10**7, 32, 3 * 28) == N_CHUNKS
+    assert n_chunks(5000, 500**2, 500**2 // 4, 500) == 8  # a Hessian of 500 columns: at least 500 rows each
 
 
 def test_auto_goes_on_with_newton_where_lbfgs_is_slow(monkeypatch):

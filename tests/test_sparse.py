@@ -19,6 +19,8 @@ from fastlogit.kernels.storages.csr import CSR
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.targets import memory_source
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 INEFFICIENT = scipy.sparse.SparseEfficiencyWarning
 
 

@@ -15,7 +15,7 @@ from fastlogit.estimators.labels import is_soft
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.machine.jit import max_threads, threads
 from fastlogit.kernels.storages.storage import margins_at
-from fastlogit.prediction import decision_function, parts, predict_proba
+from fastlogit.prediction import margins, parts, probabilities
 from fastlogit.sources.frames import check_names, names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.numbers import not_finite
@@ -54,7 +54,7 @@ class PredictionInput:
     def margins(self, rows: tuple[int, int] | None = None) -> NDArray[Any]:
         """Return the margins (rows, K), of all rows or of a range (first, last)."""
         with threads(self._n_threads):
-            Z = decision_function(self.storage, *self._at, self._offset, rows)
+            Z = margins(self.storage, *self._at, self._offset, rows)
         first = 0 if rows is None else rows[0]
         self._check(~np.isfinite(Z), first)
         return Z
@@ -63,7 +63,7 @@ class PredictionInput:
         """Return the probabilities (rows, n_classes)."""
         loss: Loss = Logistic() if self._n_classes == 2 else Softmax(self._n_classes)
         with threads(self._n_threads):
-            P = predict_proba(self.storage, loss, *self._at, self._offset)
+            P = probabilities(self.storage, loss, *self._at, self._offset)
         for first, last in parts(self.storage, self._n_classes):
             self._check(~(P[first:last] > 0.0), first)  # 0 or NaN: rare, but the result of NaN or infinity in X
         return P

@@ -6,10 +6,12 @@ from typing import Protocol
 
 import numpy as np
 
-from fastlogit.cholesky import Array, cholesky, pivoted
+from fastlogit.cholesky import Array, cholesky, pivoted, solve
 
 _EPS = float(np.finfo(np.float64).eps)
 _ITERATIONS = 50
+# A matrix with all pivots above this is not singular to rounding.
+_REGULAR = 1e-6
 # A diagonal element up to this counts as 0: quotients by it overflow.
 _TINY = 1e-200
 
@@ -59,15 +61,12 @@ class DenseFactor:
         eigenvalues of ``B' B`` are those of A that are not 0.
     A, L : ndarray
         A, or ``B' B`` if there is a basis, and its Cholesky factor.
-    estimate : float
-        An estimate of its smallest eigenvalue.
     """
 
     scale: Array
     basis: Array | None
     A: Array
     L: Array
-    estimate: float
 
     @classmethod
     def of(cls, H: Array) -> "DenseFactor":
@@ -81,9 +80,9 @@ class DenseFactor:
         floor = 10.0 * len(A) * _EPS
         L = cholesky(A)
         if L is not None:
-            estimate = _smallest_eigenvalue(L)
-            if estimate > 10.0 * floor:
-                return cls(scale, None, A, L, estimate)
+            factor = cls(scale, None, A, L)
+            if L.diagonal().min() ** 2 > _REGULAR or factor.estimate > 10.0 * floor:
+                return factor
         B, _ = pivoted(A, floor)
         A = B.T @ B
         L = cholesky(A)
@@ -91,12 +90,24 @@ class DenseFactor:
         while L is None:  # B' B is singular to rounding too: with a ridge there are steps, shorter ones, but no bound
             A = A + ridge * np.eye(len(A))
             L, ridge = cholesky(A), 100.0 * ridge
-        return cls(scale, B, A, L, _smallest_eigenvalue(L))
+        return cls(scale, B, A, L)
 
     @property
     def is_singular(self) -> bool:
         """Whether there is a basis."""
         return self.basis is not None
+
+    @cached_property
+    def estimate(self) -> float:
+        """An estimate of the smallest eigenvalue of the matrix A, from above, by inverse iteration."""
+        v = np.cos(np.arange(1.0, len(self.L) + 1.0))  # any vector that is not orthogonal to the eigenvector
+        largest_inverse = 0.0
+        for _ in range(_ITERATIONS):
+            v = solve(self.L, v / np.sqrt(v @ v))
+            before, largest_inverse = largest_inverse, float(np.sqrt(v @ v))
+            if largest_inverse < 1.02 * before:
+                break
+        return 1.0 / largest_inverse
 
     @cached_property
     def smallest(self) -> float:
@@ -108,15 +119,10 @@ class DenseFactor:
 
     def solve(self, g: Array) -> Array:
         """See `Factor.solve`."""
-        from scipy.linalg import cho_solve
-
-        factor = (self.L, True)
         if self.basis is None:
-            x = cho_solve(factor, self.scale * g, check_finite=False)
-        else:
-            inner = cho_solve(factor, self.basis.T @ (self.scale * g), check_finite=False)
-            x = self.basis @ cho_solve(factor, inner, check_finite=False)
-        return np.asarray(self.scale * x)
+            return self.scale * solve(self.L, self.scale * g)
+        inner = solve(self.L, self.basis.T @ (self.scale * g))
+        return self.scale * (self.basis @ solve(self.L, inner))
 
     @property
     def inverse_root(self) -> Array:
@@ -127,27 +133,13 @@ class DenseFactor:
             identity = np.eye(len(self.L))
             root = linalg.solve_triangular(self.L, identity, lower=True, trans="T", check_finite=False)
         else:
-            root = linalg.cho_solve((self.L, True), self.basis.T, check_finite=False).T
+            root = solve(self.L, self.basis.T).T
         return np.asarray(self.scale[:, None] * root)
 
     def norm_bound(self, v: Array) -> float:
         """See `Factor.norm_bound`."""
-        return float(np.linalg.norm(self.scale * v)) / self.smallest**0.5 if self.smallest > 0.0 else np.inf
-
-
-def _smallest_eigenvalue(L: Array) -> float:
-    """Return an estimate of the smallest eigenvalue of ``L L'``, from above, by inverse iteration."""
-    from scipy.linalg.lapack import dpotrs
-
-    v = np.random.default_rng(0).standard_normal(len(L))
-    largest_inverse = 0.0
-    for _ in range(_ITERATIONS):
-        v /= np.linalg.norm(v)
-        v, _ = dpotrs(L, v, lower=1)
-        before, largest_inverse = largest_inverse, float(np.linalg.norm(v))
-        if largest_inverse < 1.02 * before:
-            break
-    return 1.0 / largest_inverse
+        scaled = self.scale * v
+        return float(scaled @ scaled / self.smallest) ** 0.5 if self.smallest > 0.0 else np.inf
 
 
 def _proved_below(A: Array, estimate: float) -> float:

@@ -41,7 +41,7 @@ def few_hessians(objective: Objective, x0: Array, record: Record) -> Reads[Solut
     if precondition is not None:
         assert objective.sample is not None
         nearer, start = Within(tol / (_LOOSER * objective.sample.largest_share)), (yield from objective.at(x))
-        point, _, stop = yield from lbfgs_descent(objective, start, Pairs(precondition), record, nearer)
+        point, _, stop = yield from lbfgs_descent(objective, start, Pairs.of(precondition), record, nearer)
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop)
         gap = yield from _gap_by_sample(objective, point, dtype)
@@ -63,7 +63,7 @@ def few_hessians(objective: Objective, x0: Array, record: Record) -> Reads[Solut
         if following is None:
             return (yield from ending.stalled(point, model))
         if keep and is_whole:
-            pairs = Pairs(model.factor.solve)
+            pairs = Pairs.of(model.factor.solve)
             following, _, stop = yield from lbfgs_descent(objective, following, pairs, record, Within(tol))
             if stop is not None and stop is not Status.STALLED:
                 return record.solution(stop)
@@ -89,7 +89,7 @@ def _from_sample(
     dtype = smaller.source.dtype
     point, factor, step = yield from newton_on_sample(smaller, x0, dtype, _KEEP_ON_SAMPLE)
     if step is not None:
-        pairs, on_sample, within = Pairs(factor.solve), record.on_sample(smaller), Within(SAMPLE_TOL)
+        pairs, on_sample, within = Pairs.of(factor.solve), record.on_sample(smaller), Within(SAMPLE_TOL)
         following = yield from smaller.at(point.x + step, dtype)
         point = (yield from lbfgs_descent(smaller, following, pairs, on_sample, within, dtype))[0]
     return (yield from better_start(objective, x0, point.x)), factor.solve

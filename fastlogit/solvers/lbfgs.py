@@ -15,7 +15,7 @@ from fastlogit.objective import Array, Objective, Point
 from fastlogit.reads import Reads
 from fastlogit.solvers.duality import Ending, Within
 from fastlogit.solvers.line_search import lower_point
-from fastlogit.solvers.preconditioner import preconditioner
+from fastlogit.solvers.preconditioner import Fixed, Preconditioner
 from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
 
 _MEMORY = 20
@@ -24,11 +24,16 @@ _ROUGH_TOL = 1e-9
 
 
 class Pairs:
-    """An approximate inverse Hessian: a fixed one, corrected by recent steps and the gradient's changes along them."""
+    """An approximate inverse Hessian: a preconditioner, and recent steps with the gradient's changes along them."""
 
-    def __init__(self, precondition: Callable[[Array], Array]) -> None:
-        self.precondition = precondition
+    def __init__(self, inverse: Preconditioner | Fixed) -> None:
+        self.inverse = inverse
         self._pairs: deque[tuple[Array, Array, float]] = deque(maxlen=_MEMORY)
+
+    @classmethod
+    def of(cls, solve: Callable[[Array], Array]) -> "Pairs":
+        """Return pairs that correct a fixed inverse Hessian."""
+        return cls(Fixed(solve))
 
     def add(self, step: Array, change: Array) -> None:
         """Add the change (n,) of the gradient along a step (n,).
@@ -49,7 +54,7 @@ class Pairs:
         for step, change, curvature in reversed(self._pairs):
             shares.append((step @ q) / curvature)
             q = daxpy(change, q, a=-shares[-1])
-        q = self.precondition(q)
+        q = self.inverse.solve(q)
         for (step, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
             q = daxpy(step, q, a=share - (change @ q) / curvature)
         return q
@@ -84,11 +89,13 @@ def lbfgs_descent(
     gives more.
     """
     while True:
+        yield from pairs.inverse.renew(point)
+        pairs.inverse.count()
         step = -pairs.solve(point.grad)
         slope = float(point.grad @ step)
         estimate = -0.5 * slope
         if (yield from ending.gives_up(point, estimate)):
-            estimate = max(estimate, 0.5 * float(point.grad @ pairs.precondition(point.grad)))
+            estimate = max(estimate, 0.5 * float(point.grad @ pairs.inverse.solve(point.grad)))
         stop = record.add(point, estimate, "estimate")
         if (yield from ending.is_bounded(point, estimate)) or (yield from ending.gives_up(point, estimate)):
             return point, estimate, None
@@ -123,8 +130,7 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     """
     dtype = objective.source.dtype
     smaller = yield from objective.on_sample()
-    pairs = Pairs((yield from preconditioner(smaller or objective, x0)))
-    x = x0
+    pairs, x = Pairs(Preconditioner(smaller or objective)), x0
     if smaller is not None:  # the pairs that it leaves serve for all rows too
         low = yield from on_sample(smaller, x0, pairs, record, dtype)
         x = yield from better_start(objective, x0, low)

@@ -5,25 +5,34 @@ from functools import partial
 
 import numpy as np
 
+from fastlogit import costs
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.reads import Reads
 from fastlogit.solvers.duality import Ending, Within
+from fastlogit.solvers.lbfgs import Pairs
 from fastlogit.solvers.line_search import lower_point
-from fastlogit.solvers.preconditioner import preconditioner
+from fastlogit.solvers.preconditioner import Fixed, Preconditioner, preconditioner
 from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
 
 # Most products for a step.
 _PRODUCTS = 100
 #: Largest residual of a step, relative to the gradient; it falls with the decrement.
 _FORCING = 0.3
+# Pairs are used if that takes at most this share of a read's time.
+_SHARE = 0.6
 # Curvature up to this, relative to the preconditioner's, counts as 0.
 _FLAT = 1e-20
 
 
 def conjugate_gradients(
-    multiply: Callable[[Array], Reads[Array]], precondition: Callable[[Array], Array], g: Array, tol: float
+    multiply: Callable[[Array], Reads[Array]],
+    precondition: Callable[[Array], Array],
+    g: Array,
+    tol: float,
+    most: int = _PRODUCTS,
+    learn: Callable[[Array, Array], None] | None = None,
 ) -> Reads[tuple[Array, float]]:
-    """Solve ``H d = -g`` by preconditioned conjugate gradients, with at most 100 products.
+    """Solve ``H d = -g`` by preconditioned conjugate gradients, with at most ``most`` products.
 
     Parameters
     ----------
@@ -33,6 +42,10 @@ def conjugate_gradients(
         The gradient.
     tol : float
         Relative residual to reach: ``||H d + g|| <= tol ||g||`` in the norm of ``M^-1``.
+    most : int
+        Largest number of products.
+    learn : callable, optional
+        Called with each step and the change of the gradient along it.
 
     Returns
     -------
@@ -49,7 +62,7 @@ def conjugate_gradients(
     z = precondition(r)
     p, first = z, float(r @ z)
     norm = first
-    for _ in range(_PRODUCTS):
+    for _ in range(most):
         product = yield from multiply(p)
         curvature = float(p @ product)
         if curvature <= _FLAT * norm:
@@ -57,6 +70,8 @@ def conjugate_gradients(
             break
         step = norm / curvature
         d = d + step * p
+        if learn is not None:
+            learn(step * p, step * product)
         r = r - step * product
         z = precondition(r)
         norm, before = float(r @ z), norm
@@ -68,23 +83,31 @@ def conjugate_gradients(
 
 
 def newton_cg_descent(
-    objective: Objective, point: Point, precondition: Callable[[Array], Array], record: Record, ending: Ending | Within
+    objective: Objective, point: Point, inverse: Preconditioner | Fixed, record: Record, ending: Ending | Within
 ) -> Reads[tuple[Point, float, Status | None]]:
     """Take Newton's steps until the ending or the record stops them, or no step lowers the objective.
 
     Parameters and result as in `fastlogit.solvers.lbfgs.lbfgs_descent`. The estimate is ``1/2 g' H^-1 g``, computed by
-    conjugate gradients or with the preconditioner, whichever is larger; the history has the preconditioner's.
+    conjugate gradients or with the preconditioner, whichever is larger; the history has the preconditioner's. If a read
+    takes long enough, the products of one step correct the preconditioner of the next (J. Morales and J. Nocedal,
+    "Automatic preconditioning by limited memory quasi-Newton updating", SIAM J. Optim. 10 (2000) 1079).
     """
+    (N, size, K), n = (objective.source.n_samples, *objective.shape), point.x.size
+    pairs, corrects = Pairs(inverse), costs.pairs(n) <= _SHARE * costs.read(N, size, K, objective.source.dtype)
     while True:
-        rough = 0.5 * float(point.grad @ precondition(point.grad))
+        yield from inverse.renew(point)
+        rough = 0.5 * float(point.grad @ inverse.solve(point.grad))
         stop = record.add(point, rough, "estimate")
         if (yield from ending.is_bounded(point, rough)) or stop is not None:
             return point, rough, stop
         tol = min(_FORCING, (2.0 * rough / max(point.value, 1e-300)) ** 0.25)
-        multiply = partial(objective.hess_vec, point.x)
-        step, slope = yield from conjugate_gradients(multiply, precondition, point.grad, tol)
+        multiply, most = partial(_counted, objective, inverse, point.x), int(min(_PRODUCTS, inverse.left))
+        learned = Pairs(inverse)
+        products = conjugate_gradients(multiply, pairs.solve, point.grad, tol, most, learned.add)
+        step, slope = yield from products
+        pairs = learned if corrects else pairs
         if -0.5 * slope > abs(point.value):  # impossible, no loss is negative: the curvature was a rounding error
-            step, slope = -precondition(point.grad), -2.0 * rough
+            step, slope = -inverse.solve(point.grad), -2.0 * rough
         estimate = max(rough, -0.5 * slope)
         if (yield from ending.gives_up(point, estimate)):
             return point, estimate, None
@@ -94,6 +117,11 @@ def newton_cg_descent(
         if following is None:
             return point, estimate, Status.STALLED
         point = following
+
+
+def _counted(objective: Objective, inverse: Preconditioner | Fixed, x: Array, v: Array) -> Reads[Array]:
+    inverse.count()
+    return (yield from objective.hess_vec(x, v))
 
 
 def newton_cg(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
@@ -108,12 +136,12 @@ def newton_cg(objective: Objective, x0: Array, record: Record) -> Reads[Solution
     preconditioner's.
     """
     smaller, x = (yield from objective.on_sample()), x0
-    precondition = yield from preconditioner(smaller or objective, x)
+    inverse: Preconditioner | Fixed = Preconditioner(objective)
     if smaller is not None:
         point, within = (yield from smaller.at(x)), Within(SAMPLE_TOL)
-        descent = newton_cg_descent(smaller, point, precondition, record.on_sample(smaller), within)
+        descent = newton_cg_descent(smaller, point, Preconditioner(smaller), record.on_sample(smaller), within)
         x = (yield from descent)[0].x
-        precondition = yield from preconditioner(smaller, x)
+        inverse = Fixed((yield from preconditioner(smaller, x)))
         x = yield from better_start(objective, x0, x)
     ending, point = Ending(objective, record), (yield from objective.at(x))
-    return ending.solution(*(yield from newton_cg_descent(objective, point, precondition, record, ending)))
+    return ending.solution(*(yield from newton_cg_descent(objective, point, inverse, record, ending)))

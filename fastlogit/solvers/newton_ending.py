@@ -15,6 +15,8 @@ from fastlogit.solvers.solution import Record, Solution, Status
 #: computed. Both cost reads, as a step does, which usually leads to a bound. They do not depend on ``tol``, so that a
 #: larger one takes no more reads.
 _TAIL, _NEAR = 1e-6, 1e-10
+# Above this relative gap nothing but the next step is of interest.
+_FAR = 0.1
 # Steps that do not halve such a gap, after which the solver stops.
 _IDLE = 2
 
@@ -44,6 +46,8 @@ class NewtonEnding:
             gap, kind = model.gap()
         self._gap, after = gap, model.gap_after_step()
         stop = record.add(point, gap, kind)
+        if stop is None and kind == "estimate" and gap > _FAR * abs(point.value) and not np.isfinite(after):
+            return model, gap, None
         if not record.needs_duality:
             stepped = model.stepped(point)
             if record.is_small(after, max(stepped.value, 0.0)):

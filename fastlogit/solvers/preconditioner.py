@@ -1,43 +1,141 @@
-"""Approximate Hessians that are cheap to invert.
+"""Approximate Hessians that are cheap to invert, and made when that pays.
 
-For two classes the Hessian itself, for more a Kronecker product, for very many columns the diagonal.
+For two classes the Hessian itself, for more the Hessian or a Kronecker product, for very many columns the diagonal.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from fastlogit import costs
 from fastlogit.cholesky import cholesky
-from fastlogit.objective import Array, Objective
+from fastlogit.cholesky import solve as solve_with
+from fastlogit.objective import Array, Objective, Point
 from fastlogit.reads import Reads
+from fastlogit.solvers.quadratic_model import identified
 
 #: For more columns than this a Gram matrix and its factorisations take too much time and memory.
 LARGEST_GRAM = 4096
+#: For several classes the Hessian of all of them is factorised up to this many parameters.
+LARGEST_FACTORED = 1024
 # Added to the unit diagonal of a matrix: a preconditioner need not distinguish singular from nearly singular.
 _RIDGE = 1e-10
+# Pivots above the square of this leave float32 enough digits for a preconditioner: it halves the time of using one.
+_SINGLE = 1e-2
+# One that had to be made again was of less use than expected.
+_DEARER = 1.4
+# Relative gap to which solvers go: bound D is then about 1e-8.
+_GOAL = 1e-10
+# The first digits of a gap come this many times faster than the last.
+_FASTER = 3.0
 # Class directions' curvatures are raised to at least this share of the largest,
 _SMALLEST_CURVATURE = 1e-3
 # and divided into at most this many groups, each with one factorisation.
 _FACTORS = 6
 
 
+class Preconditioner:
+    """An approximate inverse Hessian: the diagonal's, until reads have taken as long as making a better one would.
+
+    Then it is made, at the point reached, and again whenever as many more reads were needed. So a fit takes at most
+    about twice the time of the better choice, to make one or to do without. (That is the rule of the ski rental
+    problem: A. Karlin, M. Manasse, L. Rudolph and D. Sleator, "Competitive snoopy caching", Algorithmica 3 (1988).)
+
+    Parameters
+    ----------
+    objective : Objective
+        What it is made for.
+
+    Attributes
+    ----------
+    solve : callable
+        ``g -> M^-1 g`` for g (n,).
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.solve = _inverse_of_diagonal(objective.hess_diag_at_zero)
+        self._objective, self._price = objective, price(objective)
+        self._reads, self._first = 0, np.inf
+
+    @property
+    def left(self) -> float:
+        """Number of reads until it is due, at least 1; infinity if it was not worth while when it was."""
+        return max(self._price - self._reads, 1.0) if self._reads < self._price else float("inf")
+
+    def count(self) -> None:
+        """Count a read."""
+        self._reads += 1
+
+    def renew(self, point: Point) -> Reads[None]:
+        """Make it at a point if it is due, unless the fit is expected to end in less time without.
+
+        The relative gap has to fall to 1e-10, whatever ``tol``: otherwise a looser one could take longer. It is
+        expected to fall by as many digits for each read as since the last time. Reads of X as `preconditioner`.
+        """
+        if self._price == float("inf"):
+            return
+        gap, goal = 0.5 * float(point.grad @ self.solve(point.grad)), _GOAL * abs(point.value)
+        if self._reads == 0:
+            self._first = gap
+        if self._reads < self._price:
+            return
+        if not 0.0 < gap < float("inf"):
+            return
+        digits, missing = np.log(max(self._first / gap, 1.0)), np.log(max(gap / goal, 1.0)) if goal > 0.0 else 0.0
+        if _FASTER * missing * self._reads <= digits * self._price:
+            return
+        self.solve, self._reads = (yield from preconditioner(self._objective, point.x)), 0
+        self._price *= _DEARER
+
+
+@dataclass
+class Fixed:
+    """A preconditioner that is never made anew."""
+
+    solve: Callable[[Array], Array]
+    left: float = float("inf")
+
+    def count(self) -> None:
+        """Do nothing."""
+
+    def renew(self, point: Point) -> Reads[None]:
+        """Do nothing."""
+        yield from ()
+
+
+def price(objective: Objective) -> float:
+    """Return after how many reads `preconditioner` will have cost less than the reads."""
+    source, (D, K) = objective.source, objective.shape
+    if source.n_features > LARGEST_GRAM:
+        return float("inf")
+    N, dtype = source.n_samples, source.dtype
+    if K == 1 or D * K <= LARGEST_FACTORED:
+        making = costs.hessian(N, D, K * (K + 1) // 2, dtype) + costs.factorisation(D * K)
+    else:
+        making = costs.hessian(N, D, 1, dtype) + 2.0 * costs.factorisation(D)
+    return making / costs.read(N, D, K, dtype)
+
+
 def preconditioner(objective: Objective, x: Array) -> Reads[Callable[[Array], Array]]:
     """Return the approximate inverse Hessian at ``x`` (n,), as a function of a vector (n,); at most two reads of X."""
     if objective.source.n_features > LARGEST_GRAM:
-        diagonal = (yield from objective.hess_diag(x)) if np.any(x) else objective.hess_diag_at_zero
-        inverse = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
-        return lambda g: inverse * g
-    if objective.shape[1] == 1:
+        return _inverse_of_diagonal((yield from objective.hess_diag(x)) if np.any(x) else objective.hess_diag_at_zero)
+    K = objective.shape[1]
+    if K == 1 or x.size <= LARGEST_FACTORED:
         hess = (yield from objective.curvature_at(x, objective.source.dtype)).hess
         assert hess is not None
-        return inverse_of(hess)
+        return inverse_of(identified(hess, K))
     return (yield from kronecker(objective, x))
+
+
+def _inverse_of_diagonal(diagonal: Array) -> Callable[[Array], Array]:
+    inverse = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
+    return lambda g: inverse * g
 
 
 def inverse_of(H: Array) -> Callable[[Array], Array]:
     """Return ``(H + ridge)^-1`` as a function of vectors (n,) or (n, m); the ridge is 1e-10 of the diagonal."""
-    from scipy.linalg import cho_solve
-
     diagonal = np.diag(H)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
     A = H * scale[:, None] * scale
@@ -48,9 +146,15 @@ def inverse_of(H: Array) -> Callable[[Array], Array]:
             break
         ridge *= 100.0
 
+    if L.diagonal().min() > _SINGLE:
+        L = L.astype(np.float32)
+
     def solve(g: Array) -> Array:
         s = scale if g.ndim == 1 else scale[:, None]
-        return np.asarray(s * cho_solve((L, True), s * g, check_finite=False))
+        scaled = s * g
+        size = float(np.abs(scaled).max()) or 1.0  # float32 has room for numbers of about 1
+        x = solve_with(L, (scaled / size).astype(L.dtype, copy=False)).astype(np.float64, copy=False)
+        return np.asarray(s * (size * x))
 
     return solve
 
@@ -88,8 +192,8 @@ def kronecker(objective: Objective, x: Array) -> Reads[Callable[[Array], Array]]
 
 
 def _alike(values: Array) -> list[slice]:
-    """Return slices that group ascending positive values by at most `_FACTORS` equal intervals of their logarithms."""
-    step = np.log(values[-1] / values[0]) / _FACTORS
-    places = np.zeros(len(values)) if step == 0.0 else np.minimum(np.log(values / values[0]) // step, _FACTORS - 1)
+    """Return slices that group ascending positive values, at most `_FACTORS`, of a factor of 2 or more each."""
+    step = max(np.log(values[-1] / values[0]) / _FACTORS, np.log(2.0))
+    places = np.minimum(np.log(values / values[0]) // step, _FACTORS - 1)
     ends = [0, *(np.flatnonzero(np.diff(places)) + 1), len(values)]
     return [slice(int(a), int(b)) for a, b in zip(ends, ends[1:], strict=False)]

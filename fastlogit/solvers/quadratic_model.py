@@ -57,6 +57,9 @@ class Model:
         step -= factor.solve(point.grad + H @ step) if damping == 0.0 else 0.0  # refined: bound P needs H d = -g
         residual = point.grad + H @ step
         decrement = max(float(step @ (H @ step)), 0.0) ** 0.5
+        radius = point.largest_norm * float(factor.scale.max()) * (1.0 if K == 1 else 2.0**0.5)
+        if decrement * radius >= 1.0:  # R is larger still: there is no bound
+            return cls(factor, step, decrement, np.inf, np.inf)
         # The true Hessian is at least (1 - doubt) times this one. An entry's rounding error is proportional to the root
         # of the product of its two diagonal entries, and to the square root of the number of rows that are added in
         # dtype, those of a tile (N. Higham and T. Mary, "A new approach to probabilistic rounding error analysis",
@@ -67,9 +70,9 @@ class Model:
         if damping > 0.0 or _leaves_out(factor, residual, point.grad) or not doubt < 0.5:
             return cls(factor, step, decrement, np.inf, np.inf)
         sure = (1.0 - doubt) ** 0.5
-        radius = point.largest_norm * float(factor.scale.max()) / factor.smallest**0.5 * (1.0 if K == 1 else 2.0**0.5)
         error = (error + 2.0 * doubt * decrement) / sure
-        return cls(factor, step, decrement / sure + error, error, radius / sure, 1.0 - doubt)
+        radius /= factor.smallest**0.5 * sure
+        return cls(factor, step, decrement / sure + error, error, radius, 1.0 - doubt)
 
     def with_exact_radius(self, objective: Objective) -> "Reads[Model]":
         """Return the model with the exact R: the bound on it in `at` may be a thousand times larger.

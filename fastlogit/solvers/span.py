@@ -4,6 +4,7 @@ from fastlogit.objective import Array, Objective
 from fastlogit.reads import Reads
 from fastlogit.solvers.duality import Ending, expected_gap
 from fastlogit.solvers.newton import newton
+from fastlogit.solvers.newton_cg import newton_cg
 from fastlogit.solvers.solution import Record, Solution, Status
 from fastlogit.span import Span
 
@@ -25,7 +26,8 @@ def span(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     """
     rows = Span.of(objective)
     inner = record.inside(rows.inner, rows.leave, _SHARE)
-    found = yield from newton(rows.inner, rows.enter(x0), inner)
+    solver = newton_cg if inner.needs_duality else newton
+    found = yield from solver(rows.inner, rows.enter(x0), inner)
     objective.n_passes = rows.inner.n_passes
     if found.status in (Status.INTERRUPTED, Status.MAX_ITER):
         return record.solution(found.status)

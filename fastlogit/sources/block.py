@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastlogit.kernels.losses import Logistic
 from fastlogit.kernels.losses.protocol import LOSS, N_CORRECT, SMALLEST_MARGIN
-from fastlogit.kernels.machine.jit import n_chunks, read_only
+from fastlogit.kernels.machine.jit import LOSS_PRODUCTS, n_chunks, read_only
 from fastlogit.kernels.passes import curvature, first_order, survey
 from fastlogit.kernels.storages.storage import pack
 from fastlogit.prediction import cut_by_products, decision_function, predict_proba
@@ -24,6 +24,8 @@ from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moment
 _NONE = read_only(np.empty((0, 0)))
 # Weighted rows whose mean shifts the columns of a part.
 _FEW_ROWS = 256
+# Fewest rows of a chunk with a Hessian: of 64 rows it takes twice as long to add up as to compute.
+_HESSIAN_ROWS = 256
 # Rows whose probabilities are held at a time.
 _PROBABILITIES = 1 << 16
 # Relative rounding error of `Block.widest_row` in float32, by which it is enlarged.
@@ -96,7 +98,7 @@ class Block(Observations):
         y, weight = self.targets.y, self.targets.weight
         strata = 1 if y.ndim == 2 else self.loss.n_classes
         for first, last in self.parts:
-            counts = np.empty((n_chunks(last - first, strata), strata), np.int64)
+            counts = np.empty((n_chunks(last - first, strata, 1), strata), np.int64)
             survey.count_strata(len(counts), y, weight, first, last, counts)
             some: NDArray[np.int64] = counts.sum(axis=0)
             if self.targets.class_weight.size:
@@ -173,7 +175,7 @@ class Block(Observations):
         K, size = b.size, inverse_scale.size
         blocks = K * (K + 1) // 2
         for first, last in cut_by_products(self.parts, blocks * size**2 // 2):  # upper triangles
-            chunks = n_chunks(last - first, blocks * size * size)
+            chunks = n_chunks(last - first, blocks * size**2, blocks * size**2 // 4, max(size, _HESSIAN_ROWS))
             G = self.storage.empty_sums(chunks, self.storage.n_adjacent(K), c.size)[:, :K]
             totals, H = np.empty((chunks, K + 4)), np.empty((chunks, blocks, size, size))
             rows = (base, self.n_features, first, last)
@@ -236,7 +238,8 @@ class Block(Observations):
         packed = self.storage.pack(np.hstack([W, V]), center, dtype)
         at = steps.astype(dtype)
         for first, last in self.parts:
-            totals = np.empty((n_chunks(last - first, steps.size), steps.size))
+            products = 2 * self.storage.row_elements + LOSS_PRODUCTS * steps.size
+            totals = np.empty((n_chunks(last - first, steps.size, products), steps.size))
             curvature.losses_along(len(totals), self.storage, self.targets, self.loss, *packed, at, first, last, totals)
             yield totals.sum(axis=0)
 
@@ -263,7 +266,7 @@ class Block(Observations):
         packed = pack(center, dtype), pack(1.0 / scale, dtype)
         base = _square_of_zeros(*packed)
         for first, last in self.parts:
-            totals = np.empty(n_chunks(last - first, 1))
+            totals = np.empty(n_chunks(last - first, 1, self.storage.row_elements))
             survey.widest_row(totals.size, self.storage, *packed, base, first, last, totals)
             yield Largest((1.0 + _WIDEST_ROUNDING) * float(totals.max()))
 
@@ -271,9 +274,15 @@ class Block(Observations):
         """Yield the largest ``||x~_i W||^2`` over rows of positive weight."""
         packed = self.storage.pack(W, center, np.float64)
         for first, last in self.parts:
-            totals = np.empty(n_chunks(last - first, 1))
+            totals = np.empty(n_chunks(last - first, 1, W.shape[1] * self.storage.row_elements))
             curvature.largest_square(totals.size, self.storage, self.targets, *packed, first, last, totals)
             yield Largest(float(totals.max()))
+
+    # Few rows at once ----------------------------------------------------------------------------------------------
+
+    def margins(self, W: Array, center: Array) -> Array:
+        """Return the margins (n_samples, K) of all rows without offsets, in float64."""
+        return decision_function(self.storage, W, center, np.float64)
 
     # Errors --------------------------------------------------------------------------------------------------------
 

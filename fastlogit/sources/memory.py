@@ -3,9 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from fastlogit.costs import is_little
+from fastlogit.kernels.losses import Logistic, Softmax
 from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.sources.block import Block
+from fastlogit.sources.plain import PlainBlock
 from fastlogit.sources.protocol import Source
+from fastlogit.sources.sums import n_margins
 
 
 class MemorySource(Source):
@@ -28,6 +34,15 @@ class MemorySource(Source):
         """See `Source.blocks`."""
         return iter(self._blocks)
 
+    def light(self) -> Source:
+        """See `Source.light`."""
+        first, shape = self._blocks[0], (self.n_samples, self.n_features, n_margins(self.n_classes))
+        if not is_little(*shape) or not isinstance(self.loss, Logistic | Softmax) or isinstance(first, PlainBlock):
+            return self
+        source = PlainSource([PlainBlock.of(block) for block in self._blocks], self.feature_names)
+        source.largest_share = self.largest_share
+        return source
+
     @property
     def storage(self) -> Any:
         """The rows of a source of one block."""
@@ -39,3 +54,12 @@ class MemorySource(Source):
         """Labels, weights and offsets of a source of one block."""
         (block,) = self._blocks
         return block.targets
+
+
+class PlainSource(MemorySource):
+    """Few rows in memory, and operations on them in NumPy, which keeps silent about overflow as kernels do."""
+
+    def run_all(self, operations: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
+        """See `Source.run_all`."""
+        with np.errstate(all="ignore"):
+            return super().run_all(operations)

@@ -36,9 +36,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.kernels.losses import Loss
+from fastlogit.kernels.machine import clock
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.storages.rows import Rows
-from fastlogit.prediction import decision_function
 from fastlogit.sources.block import Block
 from fastlogit.sources.numbers import named, not_finite
 from fastlogit.sources.sampling import Limits, Surveyed
@@ -108,6 +108,7 @@ class Source:
         """
         totals: list[Any] = [None] * len(operations)
         for block in self.blocks():
+            clock.check()
             parts = (getattr(block, name)(*args) for name, args in operations)
             for some in zip_longest(*parts):
                 for i, sums in enumerate(some):
@@ -263,11 +264,15 @@ class Source:
 
     def margins(self, W: Array, center: Array) -> Array:
         """Return the margins (n_samples, K) without offsets, in float64."""
-        return decision_function(self.together().storage, W, center, np.float64)
+        return self.together().margins(W, center)
 
     def with_rows(self, X: Array) -> "Source":
         """Return the source that has other rows X (n_samples, m), with the same labels, weights and offsets."""
         from fastlogit.sources.memory import MemorySource
 
-        rows = Rows(read_only(np.ascontiguousarray(X)))
-        return MemorySource([Block(rows, self.together().targets, self.loss)])
+        rows, all_rows = Rows(read_only(np.ascontiguousarray(X))), self.together()
+        return MemorySource([Block(rows, all_rows.targets, self.loss)]).light()
+
+    def light(self) -> "Source":
+        """Return the source that has the least to do before each read: itself, or in NumPy if there are few rows."""
+        return self

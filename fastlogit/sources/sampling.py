@@ -59,7 +59,7 @@ class Limits(NamedTuple):
 
 def drawn(targets: Targets, limits: Limits, first_row: int, first: int, last: int) -> NDArray[np.int64]:
     """Return which of a block's rows ``first`` to ``last`` are drawn; ``first_row`` is the index of its first row."""
-    chunks = n_chunks(last - first, 1)
+    chunks = n_chunks(last - first, 1, 1)
     rows, counts = np.empty(last - first, np.int64), np.empty((chunks, 2), np.int64)
     seed = np.uint64(limits.seed + first_row & _BITS)
     survey.draw(chunks, targets.y, targets.weight, limits.of_class, seed, first, last, rows, counts)

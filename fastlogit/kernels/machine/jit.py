@@ -71,6 +71,11 @@ tile = register_jitable(**TILE_OPTIONS)
 #: Upper bounds: chunks of a pass, and bytes of the partial sums of all of them. See `n_chunks`.
 N_CHUNKS = 64
 PARTIALS_BYTES = 64 << 20
+#: A class's part in a row's loss takes as long as this many multiply-adds.
+LOSS_PRODUCTS = 16
+# Fewest multiply-adds of a chunk, some 0.2 ms: below, a second thread saves at most a third of the time, and costs
+# 4 ms where other processes keep its core (`docs/experiments.md`).
+_CHUNK_PRODUCTS = 1 << 21
 
 
 class _Layer:
@@ -253,14 +258,18 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def n_chunks(n_rows: int, n_sums: int) -> int:
+def n_chunks(n_rows: int, n_sums: int, products: int, fewest: int = 64) -> int:
     """Return the number of chunks that ``n_rows`` are cut into, each with a partial result of ``n_sums`` float64.
+
+    A row takes ``products`` multiply-adds: what takes little time is one chunk, and so runs on one thread. A chunk has
+    at least ``fewest`` rows, so that adding up the results takes little of the time.
 
     It depends on the shape alone, never on the number of threads, so that sums are bitwise equal for any of them. It is
     a power of 2, so that two threads, or four, share even a few chunks equally. All partial results together stay under
     64 MiB.
     """
-    return power_of_2(min(N_CHUNKS, PARTIALS_BYTES // (8 * max(n_sums, 1)), -(-n_rows // 64)))
+    worth = n_rows * (products + LOSS_PRODUCTS) // _CHUNK_PRODUCTS
+    return power_of_2(min(N_CHUNKS, PARTIALS_BYTES // (8 * max(n_sums, 1)), -(-n_rows // fewest), worth))
 
 
 def power_of_2(n: int) -> int:

@@ -28,6 +28,8 @@ from fastlogit.kernels.storages.storage import Storage, padded
 
 # Up to this share of all weight, that of a column's zeros is a rounding error: it has none.
 _ROUNDING = 1e-12
+# Indices that NumPy looks through in less time than a kernel's first call takes.
+_FEW_INDICES = 1 << 17
 # Each chunk costs one array over all columns: there is one for this many nonzeros of a column, but at least two.
 _NONZEROS_PER_COLUMN = 16
 
@@ -78,6 +80,11 @@ class CSR(_Arrays, Storage):
             return None
         row = int(np.searchsorted(self.indptr, bad[0], side="right")) - 1
         return row, int(self.indices[bad[0]]), float(self.data[bad[0]])
+
+    def dense(self, columns: slice) -> NDArray[np.float64]:
+        """See `Storage.dense`."""
+        X: NDArray[np.float64] = self._matrix().toarray()[:, columns]
+        return X
 
     def rows(self, first: int, last: int) -> "CSR":
         """Return rows ``first`` to ``last`` as views."""
@@ -205,7 +212,11 @@ def _falls(chunk: int, n_chunks: int, indices: Any, indptr: Any, out: Any) -> No
 
 def ascends(indices: NDArray[Any], indptr: NDArray[Any]) -> bool:
     """Return whether the column indices of every row ascend; ``indices`` and ``indptr`` must be in range."""
-    out = np.zeros(n_chunks(len(indptr) - 1, 1), np.uint8)
+    if len(indices) <= _FEW_INDICES:
+        rises = np.append(indices[1:] > indices[:-1], True)
+        rises[indptr[1:-1][indptr[1:-1] > 0].astype(np.intp) - 1] = True  # from one row to the next
+        return bool(rises[indptr[0] : indptr[-1]].all())
+    out = np.zeros(n_chunks(len(indptr) - 1, 1, 2 * int(indptr[-1]) // max(1, len(indptr) - 1)), np.uint8)
     _falls(len(out), read_only(indices), read_only(indptr), out)
     return not out.any()
 

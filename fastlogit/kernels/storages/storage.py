@@ -15,8 +15,10 @@ from fastlogit.kernels.machine.jit import n_chunks
 
 #: Coefficients of a class are padded to a multiple of this many columns.
 PADDING = 16
+# An element of X takes at least as long as this many multiply-adds: to be loaded.
+_LOADED = 3
 # Columns that are centred and multiplied at a time, for few rows.
-_COLUMNS = 2048
+_COLUMNS = 512
 
 
 class Storage:
@@ -45,6 +47,11 @@ class Storage:
     def computing_dtype(self) -> np.dtype[Any]:
         """Type in which margins are computed: see `computing_dtype`."""
         return computing_dtype(self.dtype)
+
+    @property
+    def row_elements(self) -> int:
+        """Elements of a row as stored, on average."""
+        return max(1, self.row_bytes // int(self.dtype.itemsize))
 
     @property
     def row_bytes(self) -> int:
@@ -109,7 +116,7 @@ class Storage:
 
     def n_chunks(self, first: int, last: int, n_sums: int, size: int) -> int:
         """Return the number of chunks of a pass over rows ``first`` to ``last``, each with sums (n_sums, size)."""
-        return n_chunks(last - first, n_sums * size)
+        return n_chunks(last - first, n_sums * size, max(n_sums, _LOADED) * self.row_elements)
 
     def n_adjacent(self, K: int) -> int:
         """Return the number of sums for K classes that a column has room for in memory: at least K."""
@@ -150,7 +157,9 @@ class Storage:
         for first in range(0, self.shape[1], _COLUMNS):
             clock.check()
             some = slice(first, first + _COLUMNS)
-            A = (self.dense(some) - center[some]) * np.sqrt(weight[some])
+            A = self.dense(some)
+            A -= center[some]
+            A *= np.sqrt(weight[some])
             products += A @ A.T
         return products
 

@@ -22,6 +22,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 60.0
+THREADS = 2  # of the peers that do not take all by themselves
 MARK = "@ "
 GAPS = (1e-3, 1e-6, 1e-8, 1e-10)
 
@@ -42,14 +43,15 @@ NONZEROS = {"text": 75, "rcv1-like": 75, "news-like": 450, "one-hot": 10}
 
 
 def generate(name):
-    """Return X and y, labels drawn by a model, so not separable.
-
-    Dense columns are scaled over two decades and shifted. Sparse rows: words by Zipf's law, weighed by how rare they
-    are, rows of norm 1; or ten categories of 20 to 1000 levels each, some levels rare.
-    """
+    """Return X and y."""
     N, D, dtype, K, _ = DATA[name]
     if name in NONZEROS:
         return generate_sparse(N, D, NONZEROS[name], one_hot=name == "one-hot")
+    return generate_dense(N, D, dtype, K)
+
+
+def generate_dense(N, D, dtype, K, raw=True):
+    """Return rows, raw ones scaled over two decades and shifted, and labels drawn by a model, so not separable."""
     rng = np.random.default_rng(0)
     coef = (2 / np.sqrt(D) * rng.standard_normal((D, 1 if K == 2 else K))).astype(np.float32)
     scale = rng.permutation(np.geomspace(0.1, 10.0, D)).astype(np.float32)
@@ -62,12 +64,16 @@ def generate(name):
             y[start : start + len(z)] = rng.random(len(z)) < 1 / (1 + np.exp(-z[:, 0]))
         else:
             y[start : start + len(z)] = (z - np.log(-np.log(rng.random(z.shape)))).argmax(axis=1)
-        X[start : start + len(z)] = block * scale + shift
+        X[start : start + len(z)] = block * scale + shift if raw else block
     return X, y
 
 
-def generate_sparse(N, D, nonzeros, one_hot):
-    """Return CSR rows and labels; see `generate`."""
+def generate_sparse(N, D, nonzeros, one_hot, K=2):
+    """Return CSR rows, and labels drawn by a model.
+
+    Words by Zipf's law, weighed by how rare they are, rows of norm 1; or ten categories, of 20 to 1000 levels each
+    where D = 3000, some levels rare.
+    """
     import scipy.sparse
 
     rng = np.random.default_rng(0)
@@ -84,6 +90,9 @@ def generate_sparse(N, D, nonzeros, one_hot):
         X.data *= 1 + np.log((1 + N) / (1 + np.bincount(X.indices, minlength=D)))[X.indices]
         X.data /= np.repeat(np.sqrt(np.add.reduceat(X.data**2, X.indptr[:-1])), np.diff(X.indptr))
     spread = 1.0 if one_hot else 4.0
+    if K > 2:
+        Z = X @ (spread * rng.standard_normal((D, K)))
+        return X, (Z - np.log(-np.log(rng.random(Z.shape)))).argmax(axis=1)
     coef = spread * rng.standard_normal(D) * (rng.random(D) < 0.3)
     return X, (rng.random(N) < 1 / (1 + np.exp(0.5 - X @ coef))).astype(np.int64)
 
@@ -110,19 +119,22 @@ def fastlogit(X, y, C, tol):
     return solution.x, {"reads": solution.n_passes, "gap_kind": solution.gap_kind}
 
 
-def _from_sklearn(model):
+def from_sklearn(model):
+    """Return W (D + 1, K) of a fitted estimator, and its reads of X: its iterations and one, at least."""
     W = np.vstack([model.coef_.T, np.atleast_1d(model.intercept_)])
     return W, {"reads": int(np.max(model.n_iter_)) + 1}
 
 
-def _sklearn(solver):
+def scikit_learn(solver, **settings):
+    """Return a function that fits by a solver of scikit-learn's."""
+
     def fit(X, y, C, tol):
         from sklearn.linear_model import LogisticRegression
 
-        model = LogisticRegression(C=C, solver=solver, tol=tol, max_iter=10_000)
+        model = LogisticRegression(C=C, solver=solver, tol=tol, max_iter=10_000, **settings)
         if solver == "liblinear":
             model.set_params(intercept_scaling=100.0)  # it penalises the intercept, by a ten-thousandth then
-        return _from_sklearn(model.fit(X, y))
+        return from_sklearn(model.fit(X, y))
 
     return fit
 
@@ -130,13 +142,15 @@ def _sklearn(solver):
 def sklearnex(X, y, C, tol):
     from sklearnex.linear_model import LogisticRegression
 
-    return _from_sklearn(LogisticRegression(C=C, solver="lbfgs", tol=tol, max_iter=10_000).fit(X, y))
+    return from_sklearn(LogisticRegression(C=C, solver="lbfgs", tol=tol, max_iter=10_000).fit(X, y))
 
 
 def snapml(X, y, C, tol):
     from snapml import LogisticRegression
 
-    model = LogisticRegression(regularizer=1 / C, tol=tol, max_iter=10_000, n_jobs=2, fit_intercept=True).fit(X, y)
+    model = LogisticRegression(regularizer=1 / C, tol=tol, max_iter=10_000, n_jobs=THREADS, fit_intercept=True).fit(
+        X, y
+    )
     return np.append(model.coef_.ravel(), model.intercept_)[:, None], {}
 
 
@@ -144,23 +158,27 @@ def glum(X, y, C, tol):
     from glum import GeneralizedLinearRegressor
 
     model = GeneralizedLinearRegressor(
-        family="binomial", alpha=1 / (C * len(X)), l1_ratio=0, gradient_tol=tol, max_iter=1000
+        family="binomial", alpha=1 / (C * X.shape[0]), l1_ratio=0, gradient_tol=tol, max_iter=1000
     )
     model.fit(X, y.astype(X.dtype))
     return np.append(model.coef_, model.intercept_)[:, None], {"reads": int(model.n_iter_) + 1}
 
 
-def torch(X, y, C, tol):
+def torch(X, y, C, tol, dtype=None):
+    """Fit a standardised copy of ``dtype``, by default that of X."""
     import torch
 
-    torch.set_num_threads(2)
+    dtype = dtype or X.dtype
+
+    torch.set_num_threads(THREADS)
     mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
-    Xs = torch.from_numpy(((X - mean) / scale).astype(X.dtype))
+    scale[scale == 0] = 1.0
+    Xs = torch.from_numpy(((X - mean) / scale).astype(dtype))
     labels = torch.from_numpy(y)
     K = int(y.max()) + 1
     W = torch.zeros((X.shape[1], 1 if K == 2 else K), dtype=Xs.dtype, requires_grad=True)
     b = torch.zeros(W.shape[1], dtype=Xs.dtype, requires_grad=True)
-    strength = torch.from_numpy((1 / (C * scale**2)).astype(X.dtype))[:, None]
+    strength = torch.from_numpy((1 / (C * scale**2)).astype(dtype))[:, None]
     optimizer = torch.optim.LBFGS(
         [W, b], max_iter=100_000, tolerance_grad=0.0, tolerance_change=tol, line_search_fn="strong_wolfe"
     )
@@ -189,10 +207,10 @@ LOOSE, TIGHT = (1e-2, 1e-4, 1e-6, 1e-8), (1e-5, 1e-7, 1e-9, 1e-12)
 #: function, tolerances, and whether it takes more than two classes, dense rows, sparse rows
 PEERS = {
     "fastlogit": (fastlogit, GAPS, True, True, True),
-    "scikit-learn lbfgs": (_sklearn("lbfgs"), LOOSE, True, True, True),
-    "scikit-learn newton-cholesky": (_sklearn("newton-cholesky"), LOOSE, True, True, False),
-    "scikit-learn newton-cg": (_sklearn("newton-cg"), LOOSE, True, False, True),
-    "liblinear": (_sklearn("liblinear"), LOOSE, False, False, True),
+    "scikit-learn lbfgs": (scikit_learn("lbfgs"), LOOSE, True, True, True),
+    "scikit-learn newton-cholesky": (scikit_learn("newton-cholesky"), LOOSE, True, True, False),
+    "scikit-learn newton-cg": (scikit_learn("newton-cg"), LOOSE, True, False, True),
+    "liblinear": (scikit_learn("liblinear"), LOOSE, False, False, True),
     "scikit-learn-intelex lbfgs": (sklearnex, LOOSE, True, True, False),
     "glum": (glum, LOOSE, False, True, False),
     "snapml": (snapml, LOOSE, False, True, True),
@@ -226,16 +244,21 @@ def load(folder):
     return scipy.sparse.csr_matrix((parts["data"], parts["indices"], parts["indptr"]), shape=parts["shape"]), y
 
 
+def warm_up(fit, X, y, C, is_ours):
+    """Fit a few rows of every class, which compiles and loads what the first fit of a process does."""
+    few = np.unique(np.r_[np.arange(min(3000, len(y))), np.unique(y, return_index=True)[1]])
+    fit(X[few], y[few], C, 1e-2)
+    if is_ours:
+        half = len(y) // 2  # enough for a sample, where the whole has one: every kernel is compiled or loaded
+        fit(X[:half], y[:half], C, 1e-8)
+
+
 def child(folder, name, peer, tol):
     """Fit once, and print seconds and objective."""
     X, y = load(folder)
     C = DATA[name][-1]
     fit = PEERS[peer][0]
-    few = np.unique(np.r_[np.arange(3000), [np.flatnonzero(y == k)[0] for k in range(int(y.max()) + 1)]])
-    fit(X[few], y[few], C, 1e-2)
-    if peer == "fastlogit":
-        half = len(y) // 2  # enough for a sample, where the whole has one: every kernel is compiled or loaded
-        fit(X[:half], y[:half], C, 1e-8)
+    warm_up(fit, X, y, C, peer == "fastlogit")
     print(MARK + "ready", flush=True)
     start = time.perf_counter()
     W, more = fit(X, y, C, tol)

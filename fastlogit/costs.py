@@ -7,6 +7,7 @@ matters is how they compare with each other, and that a wrong choice costs a fac
 import numpy as np
 
 from fastlogit.kernels.machine.jit import LOSS_PRODUCTS
+from fastlogit.kernels.storages.storage import padded
 
 # Multiply-adds a second of a read for two classes and for more, of a Hessian's products, in float64; float32 has twice
 # as many. Those of a factorisation, which is float64's.
@@ -14,7 +15,7 @@ _READ, _SOFTMAX_READ, _HESSIAN, _FACTOR = 1.2e10, 3.5e10, 4e10, 1e10
 # Of products by BLAS on one thread, in float64.
 _BLAS = 2e10
 # Bytes a second from memory, and the bytes that a cache holds.
-_BANDWIDTH, _CACHE = 2e10, 1 << 23
+_BANDWIDTH, _CACHE = 3e10, 1 << 23
 # What a read of nothing takes, by a kernel and in NumPy, and a factorisation of nothing.
 _CALL, _PLAIN_CALL, _FACTOR_CALL = 1e-4, 5e-5, 2e-5
 # Elements, those of X and for each margin of a row, up to which NumPy is as fast as a kernel, or loses less than its
@@ -42,7 +43,7 @@ def read(n_samples: int, size: int, K: int, dtype: np.dtype) -> float:
 def hessian(n_samples: int, size: int, blocks: int, dtype: np.dtype) -> float:
     """Return the time of ``blocks`` weighted Gram matrices (size, size)."""
     call = _PLAIN_CALL if is_little(n_samples, size, int((2 * blocks) ** 0.5)) else _CALL
-    return call + n_samples * blocks * size**2 / 2.0 / (_lanes(dtype) * _HESSIAN)
+    return call + n_samples * blocks * padded(size) ** 2 / 2.0 / (_lanes(dtype) * _HESSIAN)
 
 
 def row_products(n_samples: int, size: int) -> float:

@@ -76,6 +76,8 @@ class Objective:
         ``sum_i s_i``, the scale of the Hessian's entries in scaled coordinates.
     sample : Source or None
         A sample of the rows, weighted to represent all of them.
+    widest : float
+        A bound on the largest ``||x~_i||``, infinity if none is known.
     n_passes : int
         Reads of X so far.
     ridge : ndarray (n_features,) or float
@@ -90,6 +92,7 @@ class Objective:
     fit_intercept: bool = True
     weight: float = 1.0
     sample: Source | None = None
+    widest: float = float("inf")
     n_passes: int = 0
     ridge: Array | float = 0.0
     smooth: Quadratic = field(init=False)

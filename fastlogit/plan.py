@@ -11,8 +11,9 @@ from fastlogit.solvers.preconditioner import LARGEST_GRAM
 from fastlogit.sources.protocol import Source
 from fastlogit.sources.sums import n_margins
 
-# A sample has 1/16 of the rows, or this many for each parameter; if that is more than 1/4 of all, there is none.
-_SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 10, 0.25
+# A sample has 1/16 of the rows but no more than 1000 for each parameter, or 1/64, or 10 for each parameter; if that is
+# more than 1/4 of all, there is none.
+_SHARE, _ENOUGH_PER_COLUMN, _SMALL_SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 1000, 1.0 / 64.0, 10, 0.25
 _SMALLEST_SAMPLE = 4096
 #: Up to this many parameters a Hessian takes little time compared with the read that computes it,
 CHEAP_HESSIAN = 128
@@ -85,7 +86,8 @@ def sample_size(source: Source) -> int | None:
 
 
 def _sample_rows(n_samples: int, n_parameters: int) -> int | None:
-    n = max(int(_SHARE * n_samples), _ROWS_PER_COLUMN * n_parameters, _SMALLEST_SAMPLE)
+    enough = min(int(_SHARE * n_samples), _ENOUGH_PER_COLUMN * n_parameters)
+    n = max(enough, int(_SMALL_SHARE * n_samples), _ROWS_PER_COLUMN * n_parameters, _SMALLEST_SAMPLE)
     return n if n <= _LARGEST_SHARE * n_samples else None
 
 

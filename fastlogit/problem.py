@@ -46,6 +46,8 @@ class Problem:
         A sample of the rows, weighted to represent all of them.
     fit_intercept : bool
         Whether there are intercepts.
+    widest : float
+        A bound on the largest ``||x~_i||``, infinity if none is known.
     n_passes : int
         Reads of X by `prepare`.
     """
@@ -55,6 +57,7 @@ class Problem:
     weight: float
     sample: Source | None = None
     fit_intercept: bool = True
+    widest: float = float("inf")
     n_passes: int = 1
 
     @classmethod
@@ -80,19 +83,22 @@ class Problem:
             If X is not finite, or so large or small that sums overflow or underflow; the message names the column.
         """
         if sample_rows is None:
-            moments, sample = source.moments(), None
+            moments, sample, reach = source.moments(), None, None
         else:
-            moments, sample = source.survey(sample_rows, seed)
+            moments, sample, reach = source.survey(sample_rows, seed)
         _check_underflow(source, moments)
         _check_room(source, np.maximum(np.abs(moments.mean), 1.0), moments.weight)
         scaling = Scaling.standard(moments, source.dtype, centered=fit_intercept)
         _check_room(source, scaling.scale, moments.weight)
-        return cls(source, scaling, moments.weight, sample, fit_intercept)
+        widest = float("inf") if reach is None else reach.norm(scaling.center, scaling.scale)
+        return cls(source, scaling, moments.weight, sample, fit_intercept, widest)
 
     def objective(self, penalty: Penalty) -> Objective:
         """Return the objective with this penalty."""
         return Objective(
-            *(self.source, self.scaling, penalty, self.fit_intercept, self.weight, self.sample, self.n_passes)
+            *(self.source, self.scaling, penalty, self.fit_intercept, self.weight, self.sample),
+            widest=self.widest,
+            n_passes=self.n_passes,
         )
 
     def minimise(

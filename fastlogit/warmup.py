@@ -48,7 +48,7 @@ def compile_case(case: Case) -> set[tuple[str, str]]:
     K = n_margins(case.n_classes)
     W, zero, ones = np.zeros((_COLUMNS + 1, K)), np.zeros(_COLUMNS), np.ones(_COLUMNS)
     source.moments()
-    _, sample = source.survey(_ROWS // 4, 0)
+    _, sample, _ = source.survey(_ROWS // 4, 0)
     for rows in (source, sample):
         rows.column_squares(zero)
     for dtype in {source.dtype, np.dtype(np.float64)}:

@@ -150,7 +150,7 @@ def surveyed(rows_per_part=None):
 
 def test_survey_is_one_weighted_sample_for_any_parts():
     X, y, weight, source = surveyed()
-    moments, sample = source.survey(2000, 7)
+    moments, sample, _ = source.survey(2000, 7)
     whole = source.moments()
     np.testing.assert_allclose(moments.mean, whole.mean, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(moments.squares, whole.squares, rtol=1e-12)
@@ -161,9 +161,9 @@ def test_survey_is_one_weighted_sample_for_any_parts():
         assert sample.targets.weight[index] == weight[far]
     assert np.count_nonzero(sample.targets.y) == y[weight > 0].sum()  # 1 % positives: all that have a weight
     assert sample.targets.weight.sum() == pytest.approx(weight.sum(), rel=0.05)
-    _, again = surveyed(rows_per_part=12_800)[-1].survey(2000, 7)
+    _, again, _ = surveyed(rows_per_part=12_800)[-1].survey(2000, 7)
     np.testing.assert_array_equal(again.storage.X, rows)
-    _, other = source.survey(2000, 8)
+    _, other, _ = source.survey(2000, 8)
     assert other.storage.X.shape != rows.shape or (other.storage.X != rows).any()
 
 
@@ -178,7 +178,7 @@ def test_survey_after_rows_without_weight(by, rows_per_part, storage):
     y = np.where(left_out, 2, y)
     weights = dict(sample_weight=1.0 - left_out) if by == "rows" else dict(class_weight=[1.0, 1.0, 0.0])
     source = memory_source(storage(X), y, rows_per_part=rows_per_part, **weights)
-    moments, sample = source.survey(2000, 7)
+    moments, sample, _ = source.survey(2000, 7)
     kept = X[6000:]
     for found in (moments, source.moments()):
         assert found.n_samples == len(X) and found.weight == len(kept)
@@ -191,6 +191,25 @@ def test_survey_after_rows_without_weight(by, rows_per_part, storage):
     for take in (lambda s: s.moments(), lambda s: s.survey(2000, 7)):
         with pytest.raises(ValueError, match="contains NaN. It is in row 3000, column 2"):
             take(memory_source(storage(X), y, rows_per_part=rows_per_part, **weights))
+
+
+@pytest.mark.parametrize("storage", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("is_far", [False, True])
+def test_survey_bounds_the_widest_row(storage, is_far):
+    rng = np.random.default_rng(0)
+    X, weight = rng.standard_normal((20_000, 4)) * [1.0, 10.0, 0.1, 1.0] + [0.0, 5.0, 1.0, 0.0], np.ones(20_000)
+    if is_far:
+        X[[500, 19_000], 1] = 3000.0
+        weight[19_000] = 0.0
+    source = memory_source(storage(X), np.arange(len(X)) % 2, weight)
+    moments, _, reach = source.survey(2000, 7)
+    for center, scale in ((moments.mean, moments.variance**0.5), (np.zeros(4), np.array([1.0, 20.0, 2.0, 3.0]))):
+        kept = (X[weight > 0] - center) / scale
+        widest = (1.0 + (kept**2).sum(axis=1)).max() ** 0.5
+        assert widest <= reach.norm(center, scale) < 10.0 * widest
+    X[:, 3] = np.arange(len(X)) == 10_000  # constant in the rows that the survey standardises by
+    _, _, reach = memory_source(storage(X), np.arange(len(X)) % 2).survey(2000, 7)
+    assert reach.norm(np.zeros(4), np.ones(4)) == np.inf
 
 
 def as_dense(rows):
@@ -221,7 +240,7 @@ def test_survey_of_columns_and_soft_labels():
     rng = np.random.default_rng(0)
     X = np.asfortranarray(rng.standard_normal((30_000, 5)).astype(np.float32))
     y = rng.dirichlet(np.ones(3), len(X))
-    _, sample = memory_source(X, y).survey(3000, 0)
+    _, sample, _ = memory_source(X, y).survey(3000, 0)
     assert sample.storage.X.flags.f_contiguous
     assert sample.targets.y.shape == (sample.n_samples, 3)
     assert sample.targets.weight.sum() == pytest.approx(len(X), rel=1e-12)

@@ -16,6 +16,7 @@ from fastlogit.reads import run
 from fastlogit.solvers import SOLVERS, certificates, duality
 from fastlogit.solvers import solution as solutions
 from fastlogit.solvers.factor import DenseFactor
+from fastlogit.sources.protocol import Source
 from fastlogit.sources.targets import memory_source
 
 pytestmark = pytest.mark.usefixtures("kernels")
@@ -409,6 +410,26 @@ def test_a_sample_bounds_the_hessian_from_below():
     tilde = np.column_stack([(X - objective.scaling.center) / objective.scaling.scale, np.ones(len(X))])
     assert run(objective.widest_row()) == pytest.approx(np.linalg.norm(tilde, axis=1).max(), rel=1e-4)
     assert run(objective.widest_row()) >= np.linalg.norm(tilde, axis=1).max()
+
+
+@pytest.mark.parametrize(("is_dear", "kind"), [(False, "P"), (True, "A")])
+def test_newton_reads_gradients_where_a_hessian_is_dear(is_dear, kind, monkeypatch):
+    X, y = large(N=40_000)
+    monkeypatch.setattr("fastlogit.solvers.newton.DEAR_HESSIAN", 0.0 if is_dear else np.inf)
+    seen, run_all = [], Source.run_all
+
+    def look(self, operations):
+        if self.n_samples == len(X):
+            seen.extend(name for name, _ in operations)
+        return run_all(self, operations)
+
+    monkeypatch.setattr(Source, "run_all", look)
+    solution = fl.solve(X, y, C=2.0, solver="newton", tol=1e-8)
+    want, value = optimum(X, y, C=2.0)
+    assert solution.converged and solution.gap_kind == kind
+    assert solution.value == pytest.approx(float(value), rel=1e-8) and solution.n_passes == len(seen) - 1  # but counts
+    assert seen.count("grad_hess") == (0 if is_dear else 1) and seen.count("loss_grad") >= 1
+    assert "widest_row" not in seen  # the survey has bounded it
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -28,8 +28,8 @@ _FEW_ROWS = 256
 _HESSIAN_ROWS = 256
 # Rows whose probabilities are held at a time.
 _PROBABILITIES = 1 << 16
-# Relative rounding error of `Block.widest_row` in float32, by which it is enlarged.
-_WIDEST_ROUNDING = 1e-4
+#: Relative rounding error of a row's squared norm in float32, by which the largest is enlarged.
+WIDEST_ROUNDING = 1e-4
 
 
 def _square_of_zeros(center: NDArray[Any], inverse_scale: NDArray[Any]) -> float:
@@ -268,7 +268,7 @@ class Block(Observations):
         for first, last in self.parts:
             totals = np.empty(n_chunks(last - first, 1, self.storage.row_elements))
             survey.widest_row(totals.size, self.storage, *packed, base, first, last, totals)
-            yield Largest((1.0 + _WIDEST_ROUNDING) * float(totals.max()))
+            yield Largest((1.0 + WIDEST_ROUNDING) * float(totals.max()))
 
     def largest_square(self, W: Array, center: Array) -> Iterator[Largest]:
         """Yield the largest ``||x~_i W||^2`` over rows of positive weight."""

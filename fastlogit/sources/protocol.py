@@ -39,9 +39,9 @@ from fastlogit.kernels.losses import Loss
 from fastlogit.kernels.machine import clock
 from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.storages.rows import Rows
-from fastlogit.sources.block import Block
+from fastlogit.sources.block import WIDEST_ROUNDING, Block
 from fastlogit.sources.numbers import named, not_finite
-from fastlogit.sources.sampling import Limits, Surveyed
+from fastlogit.sources.sampling import Limits, Reach, Surveyed
 from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moments, PassSums
 
 Array = NDArray[np.float64]
@@ -155,7 +155,7 @@ class Source:
             "and more): rescale the column"
         )
 
-    def survey(self, n: int, seed: int) -> "tuple[Moments, Source]":
+    def survey(self, n: int, seed: int) -> "tuple[Moments, Source, Reach]":
         """Return the moments and a weighted sample in memory; one read of X, and one of y. Errors as in `moments`.
 
         Parameters
@@ -167,21 +167,23 @@ class Source:
 
         Returns
         -------
-        (Moments, Source)
-            The moments of all rows, and the sample: up to n / 4 outliers, which stand for themselves, and rows drawn
-            class by class, at least n / (2 n_classes) of each class or all that it has. Rows of weight zero are
-            ignored.
+        (Moments, Source, Reach)
+            The moments of all rows; the sample: up to n / 4 outliers, which stand for themselves, and rows drawn class
+            by class, at least n / (2 n_classes) of each class or all that it has; and how far out rows are. Rows of
+            weight zero are ignored.
         """
         from fastlogit.sources.memory import MemorySource
 
         counts: NDArray[np.int64] = self.run("class_counts")
         limits = Limits.of(counts, n, seed)
-        found: Surveyed = self.run("survey", self._rough_moments(), _FAR * self.n_features, n // 4, limits)
+        rough, far = self._rough_moments(), _FAR * self.n_features
+        found: Surveyed = self.run("survey", rough, far, n // 4, limits)
         self._check_finite(found.moments)
         block, largest_share = found.sample(counts)
         sample = MemorySource([block], self.feature_names)
         sample.largest_share = largest_share
-        return found.moments, sample
+        square = (1.0 + WIDEST_ROUNDING) * max(far, found.largest_square)
+        return found.moments, sample, Reach(rough.mean, np.sqrt(rough.variance), square)
 
     def _rough_moments(self) -> Moments:
         """Return the moments of the first rows of positive weight: a fold's mask may exclude any number before them."""

@@ -1,6 +1,9 @@
 """What fastlogit relies on inside numba, where numba promises nothing: a new numba that moved it fails here."""
 
 import inspect
+import subprocess
+import sys
+import textwrap
 from typing import NamedTuple
 
 import numba
@@ -11,6 +14,7 @@ from numba import types
 from numba.core import callconv, cgutils, config
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
+from numba.core.compiler import CompilerBase
 from numba.core.serialize import dumps
 from numba.extending import intrinsic, overload, register_jitable
 
@@ -196,3 +200,23 @@ def test_a_kernel_is_called_by_address():
     out = np.zeros(3)
     numbers(3, out)
     assert out.tolist() == [0, 1, 2]
+
+
+def test_a_compilation_loads_what_a_cached_kernel_does_without():
+    assert "target_context.refresh()" in inspect.getsource(FunctionCache.load_overload)
+    assert "targetctx.refresh()" in inspect.getsource(CompilerBase.__init__)
+
+
+def test_a_cached_kernel_loads_the_runtime_alone():
+    code = """
+    import numpy as np
+    import fastlogit as fl
+    from numba.core.base import BaseContext
+    calls, refresh = [], BaseContext.refresh
+    BaseContext.refresh = lambda self: calls.append(1) or refresh(self)
+    fl.cross_entropy_loss(np.linspace(-1, 1, 300).reshape(100, 3), np.arange(100) % 3)
+    print(len(calls))
+    """
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code)]
+    _, again = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert int(again) == 0

@@ -19,6 +19,7 @@ import numpy as np  # noqa: E402
 import report  # noqa: E402
 
 import fastlogit as fl  # noqa: E402
+from fastlogit.costs import Shape  # noqa: E402
 from fastlogit.plan import LARGEST_HESSIAN, chosen  # noqa: E402
 from fastlogit.solvers import SOLVERS  # noqa: E402
 
@@ -57,7 +58,7 @@ def lines():
         for solver in tried:  # compiled, or loaded
             run(X[:40_000], y[:40_000], solver)
         cells = " | ".join(run(X, y, solver) if solver in tried else "" for solver in SOLVERS)
-        auto = ", ".join(chosen(*X.shape, 1 if K == 2 else K, X.dtype, True))
+        auto = ", ".join(chosen(Shape.of(X, 1 if K == 2 else K), True))
         yield f"| {K} | {D} | {n} | {len(X)} | {cells} | {auto} |"
 
 

@@ -89,7 +89,7 @@ def table(run):
     if startup:
         lines += [
             "",
-            f"A first fit of 20,000 x 20 in a process: {startup["'cold_fit_s'"]:.1f} s when kernels are compiled for the "
+            f"A first fit of 20,000 x 20: {startup['cold_fit_s']:.1f} s in a process that compiles the kernels for the "
             f"first time on a machine, {startup['cached_fit_s']:.2f} s ever after; of 100 x 5, which compiles nothing: "
             f"{startup['little_fit_s']:.3f} s. `import fastlogit` adds "
             f"{startup['import_s']:.2f} s to numba's own {startup['numba_import_s']:.2f} s.",

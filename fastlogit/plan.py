@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from fastlogit import costs
+from fastlogit.costs import Shape
 from fastlogit.kernels.machine.jit import n_chunks
 from fastlogit.kernels.storages.storage import padded
 from fastlogit.solvers.preconditioner import LARGEST_GRAM
@@ -36,47 +36,35 @@ def has_span(n_samples: int, n_features: int, n_margins: int) -> bool:
     return n_samples < n_features and n_samples * n_margins <= LARGEST_HESSIAN
 
 
-def chosen(n_samples: int, n_features: int, n_margins: int, dtype: Any, is_penalized: bool) -> list[str]:
+def chosen(shape: Shape, is_penalized: bool) -> list[str]:
     """Return the solvers that "auto" calls in turn until one bounds the gap.
 
     Where one becomes faster than another is measured by `bench/crossovers.py`. Without a penalty "newton" alone bounds
     the gap.
-
-    Parameters
-    ----------
-    n_samples, n_features, n_margins : int
-        N, D and K.
-    dtype : dtype
-        Computing type.
-    is_penalized : bool
-        Whether there is a penalty.
     """
-    n_parameters = (n_features + 1) * n_margins
-    largest = LARGEST_HESSIAN if is_penalized else LARGEST_GRAM
-    last = "newton" if n_parameters <= largest else "newton-cg"
-    in_span = has_span(n_samples, n_features, n_margins)
-    if is_penalized and _sample_rows(n_samples, n_parameters) is None:
-        first = _quickest(n_samples, n_features + 1, n_margins, dtype)
+    n, in_span = shape.n_parameters, has_span(shape.n_samples, shape.n_features, shape.K)
+    last = "newton" if n <= (LARGEST_HESSIAN if is_penalized else LARGEST_GRAM) else "newton-cg"
+    if is_penalized and _sample_rows(shape.n_samples, n) is None:
+        first = _quickest(shape)
         return ["newton", "newton-cg"] if first == "newton" else list(dict.fromkeys([first, last]))
     if in_span:
-        return ["span", last] if n_samples * n_margins <= CHEAP_SPAN else ["lbfgs", "span", last]
-    if n_parameters > LARGEST_HESSIAN:
+        return ["span", last] if shape.n_samples * shape.K <= CHEAP_SPAN else ["lbfgs", "span", last]
+    if n > LARGEST_HESSIAN:
         return ["lbfgs", last]
-    cheap = n_parameters <= CHEAP_HESSIAN or n_samples * n_parameters**2 <= CHEAP_PRODUCTS
+    cheap = n <= CHEAP_HESSIAN or shape.n_samples * n**2 <= CHEAP_PRODUCTS
     if not is_penalized:
         return ["newton"]
     return ["newton", "newton-cg"] if cheap else ["lbfgs", "newton"]
 
 
-def _quickest(n_samples: int, size: int, K: int, dtype: Any) -> str:
+def _quickest(shape: Shape) -> str:
     """Return the solver that takes the least time by `fastlogit.costs`, for rows too few for a sample."""
-    n, seconds = size * K, {"newton-cg": _PRODUCTS * costs.read(n_samples, size, K, dtype)}
+    N, n, seconds = shape.n_samples, shape.n_parameters, {"newton-cg": _PRODUCTS * shape.read()}
     if n <= LARGEST_HESSIAN:
-        step = costs.hessian(n_samples, size, K * (K + 1) // 2, dtype) + _FACTORISATIONS * costs.factorisation(n)
-        seconds["newton"] = _STEPS * step
-    if has_span(n_samples, size - 1, K):
-        products = costs.row_products(n_samples, size) + 2.0 * costs.factorisation(n_samples)
-        seconds["span"] = products + _PRODUCTS * costs.read(n_samples, n_samples, K, dtype)
+        seconds["newton"] = _STEPS * (shape.hessian() + _FACTORISATIONS * costs.factorisation(n))
+    if has_span(N, shape.n_features, shape.K):
+        inner = shape._replace(n_features=N, elements=N)
+        seconds["span"] = shape.row_products() + 2.0 * costs.factorisation(N) + _PRODUCTS * inner.read()
     return min(seconds, key=lambda name: seconds[name])
 
 
@@ -161,7 +149,7 @@ def plan(source: Source, solver: str, is_penalized: bool, memory_limit: int | No
 def _plans(source: Source, solver: str, is_penalized: bool) -> Iterator[Plan]:
     shape = source.n_samples, source.n_features, n_margins(source.n_classes)
     if solver == "auto":
-        choices = [chosen(*shape, source.dtype, is_penalized), ["lbfgs"]]
+        choices = [chosen(source.costs, is_penalized), ["lbfgs"]]
     elif solver == "newton":  # "span" is the same method, in coordinates where it is faster
         choices = [["span", "newton"]] if has_span(*shape) else [["newton"]]
     else:  # if it does not bound the gap another solver does, usually in one or two reads

@@ -31,7 +31,7 @@ def parts(storage: Any, K: int, rows_per_part: int | None = None) -> list[tuple[
 
 def cut_by_products(parts: list[tuple[int, int]], products_per_row: int) -> list[tuple[int, int]]:
     """Return the parts, cut into smaller ones where a row takes many products: each a kernel call of about 100 ms."""
-    size = max(64, _GRAM_PRODUCTS // products_per_row // 64 * 64)
+    size = max(64, _GRAM_PRODUCTS // max(1, products_per_row) // 64 * 64)
     return [(first, min(first + size, last)) for begin, last in parts for first in range(begin, last, size)]
 
 

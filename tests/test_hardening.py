@@ -224,7 +224,7 @@ rng = np.random.default_rng(0)
 X, y = rng.standard_normal((30_000, 300)), rng.integers(0, 6, 30_000)
 small, few = X[:3000, :3].copy(), y[:3000]
 for solver in ("newton", "lbfgs", "newton-cg"):
-    LogisticRegression(solver=solver, max_iter=2).fit(X[:, :12].copy(), y)
+    LogisticRegression(solver=solver, max_iter=2).fit(X[:, :64].copy(), y)  # starts the threads
 want = LogisticRegression().fit(small, few).coef_
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()

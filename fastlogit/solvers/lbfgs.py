@@ -90,7 +90,7 @@ def lbfgs_descent(
     """
     while True:
         yield from pairs.inverse.renew(point)
-        pairs.inverse.count()
+        pairs.inverse.count(objective)
         step = -pairs.solve(point.grad)
         slope = float(point.grad @ step)
         estimate = -0.5 * slope
@@ -130,7 +130,8 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     """
     dtype = objective.source.dtype
     smaller = yield from objective.on_sample()
-    pairs, x = Pairs(Preconditioner(smaller or objective)), x0
+    inverse = Preconditioner(objective) if smaller is None else Preconditioner(smaller, whole=objective)
+    pairs, x = Pairs(inverse), x0
     if smaller is not None:  # the pairs that it leaves serve for all rows too
         low = yield from on_sample(smaller, x0, pairs, record, dtype)
         x = yield from better_start(objective, x0, low)

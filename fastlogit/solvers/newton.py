@@ -6,7 +6,6 @@ For more than `EVERY_READ` parameters see `fastlogit.solvers.few_hessians`.
 
 import numpy as np
 
-from fastlogit import costs
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.reads import Reads
 from fastlogit.solvers.factor import Factor
@@ -62,9 +61,8 @@ def _hessian_is_dear(objective: Objective) -> bool:
     """Return whether reads of gradients alone, preconditioned by the sample, take less time."""
     if objective.sample is None:
         return False
-    N, (D, K), dtype = objective.source.n_samples, objective.shape, objective.source.dtype
-    hessian = costs.hessian(N, D, K * (K + 1) // 2, np.dtype(np.float64))
-    return hessian > DEAR_HESSIAN * costs.read(N, D, K, dtype)
+    shape = objective.source.costs
+    return shape._replace(itemsize=8).hessian() > DEAR_HESSIAN * shape.read()
 
 
 def _step_by_sample(objective: Objective, x: Array, factor: Factor, record: Record) -> Reads[Point | None]:

@@ -92,8 +92,7 @@ def newton_cg_descent(
     takes long enough, the products of one step correct the preconditioner of the next (J. Morales and J. Nocedal,
     "Automatic preconditioning by limited memory quasi-Newton updating", SIAM J. Optim. 10 (2000) 1079).
     """
-    (N, size, K), n = (objective.source.n_samples, *objective.shape), point.x.size
-    pairs, corrects = Pairs(inverse), costs.pairs(n) <= _SHARE * costs.read(N, size, K, objective.source.dtype)
+    pairs, corrects = Pairs(inverse), costs.pairs(point.x.size) <= _SHARE * objective.source.costs.read()
     while True:
         yield from inverse.renew(point)
         rough = 0.5 * float(point.grad @ inverse.solve(point.grad))
@@ -101,7 +100,7 @@ def newton_cg_descent(
         if (yield from ending.is_bounded(point, rough)) or stop is not None:
             return point, rough, stop
         tol = min(_FORCING, (2.0 * rough / max(point.value, 1e-300)) ** 0.25)
-        multiply, most = partial(_counted, objective, inverse, point.x), int(min(_PRODUCTS, inverse.left))
+        multiply, most = partial(_counted, objective, inverse, point.x), int(min(_PRODUCTS, inverse.left(objective)))
         learned = Pairs(inverse)
         products = conjugate_gradients(multiply, pairs.solve, point.grad, tol, most, learned.add)
         step, slope = yield from products
@@ -120,7 +119,7 @@ def newton_cg_descent(
 
 
 def _counted(objective: Objective, inverse: Preconditioner | Fixed, x: Array, v: Array) -> Reads[Array]:
-    inverse.count()
+    inverse.count(objective)
     return (yield from objective.hess_vec(x, v))
 
 

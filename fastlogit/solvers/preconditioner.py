@@ -27,6 +27,8 @@ _SINGLE = 1e-2
 _DEARER = 1.4
 # Relative gap to which solvers go: bound D is then about 1e-8.
 _GOAL = 1e-10
+# So many reads of all rows a preconditioner made of a sample is worth.
+_AT_ONCE = 8.0
 # The first digits of a gap come this many times faster than the last.
 _FASTER = 3.0
 # Class directions' curvatures are raised to at least this share of the largest,
@@ -45,7 +47,10 @@ class Preconditioner:
     Parameters
     ----------
     objective : Objective
-        What it is made for.
+        What it is made of: the rows that are read for it.
+    whole : Objective, optional
+        Of a sample, the objective over all rows. The preconditioner serves there too: it is made at once if that takes
+        no more than a few reads of all rows.
 
     Attributes
     ----------
@@ -53,39 +58,40 @@ class Preconditioner:
         ``g -> M^-1 g`` for g (n,).
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, whole: Objective | None = None) -> None:
         self.solve = _inverse_of_diagonal(objective.hess_diag_at_zero)
         self._objective, self._price = objective, price(objective)
-        self._reads, self._first = 0, np.inf
+        self._spent, self._first = 0.0, 0.0
+        if whole is not None and self._price <= _AT_ONCE * whole.source.costs.read():
+            self._spent = self._price
 
-    @property
-    def left(self) -> float:
-        """Number of reads until it is due, at least 1; infinity if it was not worth while when it was."""
-        return max(self._price - self._reads, 1.0) if self._reads < self._price else float("inf")
+    def left(self, objective: Objective) -> float:
+        """Return the number of an objective's reads until it is due; infinity if it was not worth while when it was."""
+        missing = self._price - self._spent
+        return max(missing / objective.source.costs.read(), 1.0) if missing > 0.0 else float("inf")
 
-    def count(self) -> None:
-        """Count a read."""
-        self._reads += 1
+    def count(self, objective: Objective) -> None:
+        """Count a read of an objective's rows."""
+        self._spent += objective.source.costs.read()
 
     def renew(self, point: Point) -> Reads[None]:
         """Make it at a point if it is due, unless the fit is expected to end in less time without.
 
         The relative gap has to fall to 1e-10, whatever ``tol``: otherwise a looser one could take longer. It is
-        expected to fall by as many digits for each read as since the last time. Reads of X as `preconditioner`.
+        expected to fall as fast as since the last time. Reads of X as `preconditioner`.
         """
         if self._price == float("inf"):
             return
         gap, goal = 0.5 * float(point.grad @ self.solve(point.grad)), _GOAL * abs(point.value)
-        if self._reads == 0:
+        if self._spent == 0.0:
             self._first = gap
-        if self._reads < self._price:
+        if self._spent < self._price or not 0.0 < gap < float("inf"):
             return
-        if not 0.0 < gap < float("inf"):
+        digits = np.log(max(self._first / gap, 1.0))
+        missing = np.log(max(gap / goal, 1.0)) if goal > 0.0 else 0.0
+        if _FASTER * missing * self._spent <= digits * self._price:
             return
-        digits, missing = np.log(max(self._first / gap, 1.0)), np.log(max(gap / goal, 1.0)) if goal > 0.0 else 0.0
-        if _FASTER * missing * self._reads <= digits * self._price:
-            return
-        self.solve, self._reads = (yield from preconditioner(self._objective, point.x)), 0
+        self.solve, self._spent = (yield from preconditioner(self._objective, point.x)), 0.0
         self._price *= _DEARER
 
 
@@ -94,9 +100,12 @@ class Fixed:
     """A preconditioner that is never made anew."""
 
     solve: Callable[[Array], Array]
-    left: float = float("inf")
 
-    def count(self) -> None:
+    def left(self, objective: Objective) -> float:
+        """Return infinity."""
+        return float("inf")
+
+    def count(self, objective: Objective) -> None:
         """Do nothing."""
 
     def renew(self, point: Point) -> Reads[None]:
@@ -105,16 +114,13 @@ class Fixed:
 
 
 def price(objective: Objective) -> float:
-    """Return after how many reads `preconditioner` will have cost less than the reads."""
-    source, (D, K) = objective.source, objective.shape
-    if source.n_features > LARGEST_GRAM:
+    """Return about how many seconds `preconditioner` takes."""
+    shape, (D, K) = objective.source.costs, objective.shape
+    if shape.n_features > LARGEST_GRAM:
         return float("inf")
-    N, dtype = source.n_samples, source.dtype
     if K == 1 or D * K <= LARGEST_FACTORED:
-        making = costs.hessian(N, D, K * (K + 1) // 2, dtype) + costs.factorisation(D * K)
-    else:
-        making = costs.hessian(N, D, 1, dtype) + 2.0 * costs.factorisation(D)
-    return making / costs.read(N, D, K, dtype)
+        return shape.hessian() + costs.factorisation(D * K)
+    return shape.hessian(1) + 2.0 * costs.factorisation(D) + costs.eigenvectors(K)
 
 
 def preconditioner(objective: Objective, x: Array) -> Reads[Callable[[Array], Array]]:

@@ -174,8 +174,9 @@ class Block(Observations):
         packed = W_, b, c = self.storage.pack(W, center, np.float64)
         K, size = b.size, inverse_scale.size
         blocks = K * (K + 1) // 2
-        for first, last in cut_by_products(self.parts, blocks * size**2 // 2):  # upper triangles
-            chunks = n_chunks(last - first, blocks * size**2, blocks * size**2 // 4, max(size, _HESSIAN_ROWS))
+        products = blocks * min(size, self.storage.row_elements) ** 2 // 2  # upper triangles
+        for first, last in cut_by_products(self.parts, products):
+            chunks = n_chunks(last - first, blocks * size**2, products // 2, max(size, _HESSIAN_ROWS))
             G = self.storage.empty_sums(chunks, self.storage.n_adjacent(K), c.size)[:, :K]
             totals, H = np.empty((chunks, K + 4)), np.empty((chunks, blocks, size, size))
             rows = (base, self.n_features, first, last)

@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogit.costs import Shape
 from fastlogit.kernels.losses import Loss
 from fastlogit.kernels.machine import clock
 from fastlogit.kernels.machine.jit import read_only
@@ -42,7 +43,7 @@ from fastlogit.kernels.storages.rows import Rows
 from fastlogit.sources.block import WIDEST_ROUNDING, Block
 from fastlogit.sources.numbers import named, not_finite
 from fastlogit.sources.sampling import Limits, Reach, Surveyed
-from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moments, PassSums
+from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moments, PassSums, n_margins
 
 Array = NDArray[np.float64]
 
@@ -88,6 +89,13 @@ class Source:
         self.n_features, self.n_classes = int(kind.shape[1]), loss.n_classes
         self.dtype: np.dtype[Any] = kind.computing_dtype
         self._kind = kind
+
+    @property
+    def costs(self) -> Shape:
+        """What reads of this source take."""
+        elements = max(1, self.row_bytes // int(self._kind.dtype.itemsize))
+        K = n_margins(self.n_classes)
+        return Shape(self.n_samples, self.n_features, K, int(self.dtype.itemsize), elements)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks in the order of rows; a block may be gone once the next is taken (`Block.stays`)."""

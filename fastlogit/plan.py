@@ -7,7 +7,8 @@ from fastlogit import costs
 from fastlogit.costs import Shape
 from fastlogit.kernels.machine.jit import n_chunks
 from fastlogit.kernels.storages.storage import padded
-from fastlogit.solvers.preconditioner import LARGEST_GRAM
+from fastlogit.solvers.preconditioner import LARGEST_FACTORED, LARGEST_GRAM
+from fastlogit.sources.block import HESSIAN_ROWS
 from fastlogit.sources.protocol import Source
 from fastlogit.sources.sums import n_margins
 
@@ -27,7 +28,7 @@ LARGEST_HESSIAN = 2048
 _STEPS, _FACTORISATIONS, _PRODUCTS = 8, 3, 50
 # Matrices and vectors of all parameters, and matrices of all columns, that are held at once, as measured by
 # `tests/test_memory.py`.
-_HESSIANS, _GRAMS, _VECTORS = 8, 6, 60
+_HESSIANS, _GRAMS, _VECTORS = 8, 6, 100
 _FLOAT = 8
 
 
@@ -107,19 +108,26 @@ class Plan:
         """Return the plan for these solvers and this number of rows of the sample."""
         D, K, N = source.n_features + 1, n_margins(source.n_classes), source.n_samples
         n, blocks, size = D * K, K * (K + 1) // 2, padded(D)
+        fewest = max(size, HESSIAN_ROWS)
         held = {"partial sums": _FLOAT * K * size * n_chunks(N, K * size, K * size)}
         if sample is not None:
             held["sample"] = sample * (source.row_bytes + 3 * _FLOAT + (_FLOAT * source.n_classes if K > 1 else 0))
         if "newton" in solvers:
             partial = blocks * size * size
-            held["partial sums"] = max(held["partial sums"], _FLOAT * partial * n_chunks(N, partial, partial))
+            held["partial sums"] = max(held["partial sums"], _FLOAT * partial * n_chunks(N, partial, partial, fewest))
             held["Hessian"] = _HESSIANS * _FLOAT * n * n
         if "span" in solvers:
             held["rows' products"] = _FLOAT * _HESSIANS * ((N + 1) * K) ** 2
         # after "newton" a preconditioner takes the place of its Hessian, which is larger
         if set(solvers) & {"lbfgs", "newton-cg"} and solvers[0] != "newton":
-            grams = _GRAMS if source.n_features <= LARGEST_GRAM else 0
-            held["preconditioner"] = _FLOAT * (grams * D * D + _VECTORS * n)
+            held["preconditioner"] = _FLOAT * _VECTORS * n
+            if source.n_features <= LARGEST_GRAM:
+                is_whole = K == 1 or n <= LARGEST_FACTORED
+                partial, m = (blocks if is_whole else 1) * size * size, n if is_whole else D
+                held["partial sums"] = max(
+                    held["partial sums"], _FLOAT * partial * n_chunks(N, partial, partial, fewest)
+                )
+                held["preconditioner"] += _FLOAT * _GRAMS * m * m
         return cls(solvers, sample, held)
 
 
@@ -150,7 +158,7 @@ def _plans(source: Source, solver: str, is_penalized: bool) -> Iterator[Plan]:
     shape = source.n_samples, source.n_features, n_margins(source.n_classes)
     if solver == "auto":
         choices = [chosen(source.costs, is_penalized), ["lbfgs"]]
-    elif solver == "newton":  # "span" is the same method, in coordinates where it is faster
+    elif solver == "newton":  # in the span of the rows it is faster
         choices = [["span", "newton"]] if has_span(*shape) else [["newton"]]
     else:  # if it does not bound the gap another solver does, usually in one or two reads
         closing = ["span"] if has_span(*shape) else ["newton"] if (shape[1] + 1) * shape[2] <= LARGEST_HESSIAN else []

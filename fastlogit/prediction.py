@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fastlogit.costs import is_little
 from fastlogit.kernels.losses import Loss
+from fastlogit.kernels.machine import blas
 from fastlogit.kernels.machine.jit import n_chunks, read_only
 from fastlogit.kernels.passes import first_order
 
@@ -117,7 +118,7 @@ def margins(
     if not is_little(storage.shape[0], *W.shape):
         return decision_function(storage, W, center, dtype, offset, rows)
     some = slice(None) if rows is None else slice(*rows)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), blas.on_one_thread():
         z: NDArray[Any] = (storage.dense(slice(None))[some] - center) @ W[:-1] + W[-1]
         return (z + offset[some] if offset.size else z).astype(dtype)
 
@@ -136,7 +137,7 @@ def probabilities(
     z = margins(storage, W, center, np.float64, offset)
     with np.errstate(all="ignore"):
         if z.shape[1] == 1:
-            z = np.hstack([np.zeros_like(z), z])
+            return np.hstack([1.0 / (1.0 + np.exp(z)), 1.0 / (1.0 + np.exp(-z))]).astype(dtype)
         P: NDArray[Any] = np.exp(z - z.max(axis=1, keepdims=True))
         P /= P.sum(axis=1, keepdims=True)
     return P.astype(dtype)

@@ -40,10 +40,10 @@ def compile_case(case: Case) -> set[tuple[str, str]]:
     rng = np.random.default_rng(0)
     X: Any = rng.standard_normal((_ROWS, _COLUMNS)).astype(case.dtype)
     if case.order == "CSR":
-        X = import_module("scipy.sparse").csr_array(X)
+        X = import_module("scipy.sparse").csr_array(np.tile(X, (3, 1)))  # more indices than NumPy looks through
     elif case.order == "F":
         X = np.asfortranarray(X)
-    y = np.arange(_ROWS) % case.n_classes
+    y = np.arange(X.shape[0]) % case.n_classes
     source = memory_source(X, y)
     K = n_margins(case.n_classes)
     W, zero, ones = np.zeros((_COLUMNS + 1, K)), np.zeros(_COLUMNS), np.ones(_COLUMNS)

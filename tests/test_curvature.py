@@ -206,7 +206,16 @@ def test_survey_bounds_the_widest_row(storage, is_far):
     for center, scale in ((moments.mean, moments.variance**0.5), (np.zeros(4), np.array([1.0, 20.0, 2.0, 3.0]))):
         kept = (X[weight > 0] - center) / scale
         widest = (1.0 + (kept**2).sum(axis=1)).max() ** 0.5
-        assert widest <= reach.norm(center, scale) < 10.0 * widest
+        if storage is scipy.sparse.csr_array:  # centred by algebra, which loses digits
+            assert reach.norm(center, scale) == np.inf
+        else:
+            assert widest <= reach.norm(center, scale) < 10.0 * widest
+    step = np.where(rng.random(20_000) < 0.45, 0.125, 0.0)
+    step[4096:], step[10_000] = np.where(rng.random(15_904) < 0.56, 0.125, 0.0), -1.25
+    coarse = (2.0**20 + step[:, None]).astype(np.float32)  # the mean is no float32
+    moments, _, reach = memory_source(storage(coarse), np.arange(20_000) % 2).survey(2000, 7)
+    widest = (1.0 + ((coarse - moments.mean) ** 2 / moments.variance).max()) ** 0.5
+    assert reach.norm(moments.mean, moments.variance**0.5) >= widest
     X[:, 3] = np.arange(len(X)) == 10_000  # constant in the rows that the survey standardises by
     _, _, reach = memory_source(storage(X), np.arange(len(X)) % 2).survey(2000, 7)
     assert reach.norm(np.zeros(4), np.ones(4)) == np.inf

@@ -132,3 +132,44 @@ def test_a_time_limit_ends_little_fits_too():
     X = np.random.default_rng(0).standard_normal((50, 3))
     with pytest.warns(fl.ConvergenceWarning, match="time_limit"):
         assert not fl.LogisticRegression(time_limit=1e-9).fit(X, np.arange(50) % 2).converged_
+
+
+@pytest.mark.parametrize("at", [0, 70])
+def test_rows_without_weight_count_for_nothing(at):
+    rng = np.random.default_rng(0)
+    X, y, weight = rng.standard_normal((N, 2)), rng.integers(0, 2, N), np.ones(N)
+    left_out = np.delete(X, at, axis=0), np.delete(y, at)
+    X[at], weight[at] = -3e38, 0.0
+    want = fl.LogisticRegression(C=0.01, standardize=True).fit(*left_out)
+    model = fl.LogisticRegression(C=0.01, standardize=True).fit(X, y, weight)
+    np.testing.assert_allclose(model.coef_, want.coef_, rtol=1e-6)
+    X[at] = np.nan
+    with pytest.raises(ValueError, match=f"row {at}"):
+        fl.LogisticRegression().fit(X, y, weight)
+
+
+def test_a_sparse_column_far_from_zero_loses_no_digits():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((N, 2)) + [0.0, 1e8]
+    y = (X[:, 0] + rng.logistic(size=N) > 0).astype(int)
+    model = fl.LogisticRegression(C=np.inf).fit(scipy.sparse.csr_array(X), y)
+    assert model.converged_ and model.n_passes_ < 12
+
+
+def test_float32_soft_labels_lose_no_digits():
+    rng = np.random.default_rng(0)
+    y = rng.dirichlet(np.ones(4), N).astype(np.float32)
+    targets = Targets(*(read_only(a) for a in (y, np.empty(0), np.empty(0), np.empty((0, 0)))))
+    source = MemorySource([Block(STORAGES["rows"](rng.standard_normal((N, D))), targets, Softmax(4))])
+    W, center = rng.standard_normal((D + 1, 4)), np.zeros(D)
+    want = source.loss_grad(W, center, np.float64).grad
+    np.testing.assert_allclose(source.light().loss_grad(W, center, np.float64).grad, want, rtol=1e-12, atol=1e-12)
+
+
+def test_probabilities_of_margins_that_overflow():
+    X, y = np.random.default_rng(0).standard_normal((20, 2)), np.arange(20) % 2
+    model = fl.LogisticRegression().fit(X, y)
+    model.coef_ = np.array([[1e308, 1e308]])
+    with np.errstate(all="raise"):
+        P = model.predict_proba(np.array([[5.0, 5.0], [-5.0, -5.0]]))
+    assert P.tolist() == [[0.0, 1.0], [1.0, 0.0]]

@@ -412,6 +412,13 @@ def test_a_sample_bounds_the_hessian_from_below():
     assert run(objective.widest_row()) >= np.linalg.norm(tilde, axis=1).max()
 
 
+def test_a_callback_stops_the_fit_at_its_first_call():
+    X, y = large(N=40_000)
+    seen = []
+    solution = fl.solve(X, y, C=2.0, solver="newton", callback=lambda row: seen.append(row) or True)
+    assert solution.status is solutions.Status.INTERRUPTED and len(seen) == 1 and solution.n_passes == 2
+
+
 @pytest.mark.parametrize(("is_dear", "kind"), [(False, "P"), (True, "A")])
 def test_newton_reads_gradients_where_a_hessian_is_dear(is_dear, kind, monkeypatch):
     X, y = large(N=40_000)

@@ -74,11 +74,15 @@ def few_hessians(objective: Objective, x0: Array, record: Record) -> Reads[Solut
 def _gap_by_sample(objective: Objective, point: Point, dtype: Any) -> Reads[float]:
     """Return bound A, or infinity, with a lower bound in place of the Hessian: not a smaller bound.
 
-    One read of X if no bound on the rows' norms is known, else none.
+    No read of X if a bound on the rows' norms is known and will do, else one.
     """
     hess = yield from objective.hess_below(point.x, dtype)
-    widest = objective.widest if np.isfinite(objective.widest) else (yield from objective.widest_row())
-    below = replace(point, hess=hess, largest_norm=widest)
+    if np.isfinite(objective.widest):
+        below = replace(point, hess=hess, largest_norm=objective.widest)
+        gap, kind = (yield from Model.at(objective, below, dtype)).gap()
+        if kind == "A":
+            return gap
+    below = replace(point, hess=hess, largest_norm=(yield from objective.widest_row()))
     gap, kind = (yield from Model.at(objective, below, dtype)).gap()
     return gap if kind == "A" else np.inf
 

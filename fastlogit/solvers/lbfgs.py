@@ -1,4 +1,4 @@
-"""Preconditioned L-BFGS: recent steps correct a fixed inverse Hessian, and a read of X computes a gradient.
+"""Preconditioned L-BFGS: recent steps correct an approximate inverse Hessian, and a read of X computes a gradient.
 
 The two-loop recursion is that of J. Nocedal, "Updating quasi-Newton matrices with limited storage", Mathematics of
 Computation 35 (1980) 773, with the preconditioner in place of the multiple of the identity.

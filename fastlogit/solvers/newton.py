@@ -13,14 +13,12 @@ from fastlogit.solvers.few_hessians import few_hessians
 from fastlogit.solvers.from_sample import newton_on_sample
 from fastlogit.solvers.line_search import lower_point
 from fastlogit.solvers.newton_ending import NewtonEnding
-from fastlogit.solvers.solution import Record, Solution, better_start
+from fastlogit.solvers.solution import Record, Solution, Status, better_start
 
 #: Up to this many parameters the Hessian is computed at every read but the first,
 EVERY_READ = 320
 #: and if there is a sample only where it takes at most as long as this many reads.
 DEAR_HESSIAN = 3.6
-# From this ``tol`` on the first read usually ends the fit if it has its Hessian.
-_LOOSE = 1e-5
 # Above this relative gap the sample's Hessian is of little use.
 _FAR = 0.1
 
@@ -41,8 +39,10 @@ def newton(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     if smaller is not None:
         low, factor, _ = yield from newton_on_sample(smaller, x0, np.float64)
         x = yield from better_start(objective, x0, low.x)
-        if x is low.x and record.tol < _LOOSE:
-            point = yield from _step_by_sample(objective, x, factor, record)
+        if x is low.x:
+            point, stop = yield from _step_by_sample(objective, x, factor, record)
+            if stop is not None:
+                return record.solution(stop)
     if point is None:
         point = yield from objective.curvature_at(x)
     ending = NewtonEnding(objective, record, np.dtype(np.float64))
@@ -65,15 +65,20 @@ def _hessian_is_dear(objective: Objective) -> bool:
     return shape._replace(itemsize=8).hessian() > DEAR_HESSIAN * shape.read()
 
 
-def _step_by_sample(objective: Objective, x: Array, factor: Factor, record: Record) -> Reads[Point | None]:
-    """Return the end of a step by the sample's Hessian, with the Hessian of all rows there; None if it leads nowhere.
+def _step_by_sample(
+    objective: Objective, x: Array, factor: Factor, record: Record
+) -> Reads[tuple[Point | None, Status | None]]:
+    """Return the end of a step by the sample's Hessian, with the Hessian of all rows there, and no reason to stop.
+
+    None for the point if the step leads nowhere, or there is a reason.
 
     The step gains two digits of the gap or more, for a read that takes a fraction of one with its Hessian.
     """
     start = yield from objective.at(x)
     step = -factor.solve(start.grad)
     slope = float(start.grad @ step)
-    if -0.5 * slope > _FAR * abs(start.value) or record.add(start, -0.5 * slope, "estimate") is not None:
-        return None
+    stop = record.add(start, -0.5 * slope, "estimate")
+    if stop is not None or -0.5 * slope > _FAR * abs(start.value):
+        return None, stop
     point, _ = yield from lower_point(objective, start, step, slope, objective.curvature_at)
-    return point
+    return point, None

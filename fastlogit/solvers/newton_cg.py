@@ -102,9 +102,9 @@ def newton_cg_descent(
         tol = min(_FORCING, (2.0 * rough / max(point.value, 1e-300)) ** 0.25)
         multiply, most = partial(_counted, objective, inverse, point.x), int(min(_PRODUCTS, inverse.left(objective)))
         learned = Pairs(inverse)
-        products = conjugate_gradients(multiply, pairs.solve, point.grad, tol, most, learned.add)
-        step, slope = yield from products
-        pairs = learned if corrects else pairs
+        learn = learned.add if corrects else None
+        step, slope = yield from conjugate_gradients(multiply, pairs.solve, point.grad, tol, most, learn)
+        pairs = learned
         if -0.5 * slope > abs(point.value):  # impossible, no loss is negative: the curvature was a rounding error
             step, slope = -inverse.solve(point.grad), -2.0 * rough
         estimate = max(rough, -0.5 * slope)

@@ -7,14 +7,14 @@ import numpy as np
 from fastlogit.objective import Objective, Point
 from fastlogit.reads import Reads
 from fastlogit.solvers.duality import Ending
-from fastlogit.solvers.quadratic_model import Model
+from fastlogit.solvers.quadratic_model import NEAR, Model
 from fastlogit.solvers.separation import Tail, is_separating
 from fastlogit.solvers.solution import Record, Solution, Status
 
-#: Up to this relative gap, estimated without a bound, separation is tested; up to the second the exact radius is
-#: computed. Both cost reads, as a step does, which usually leads to a bound. They do not depend on ``tol``, so that a
-#: larger one takes no more reads.
-_TAIL, _NEAR = 1e-6, 1e-10
+#: Up to this relative gap, estimated without a bound, separation is tested, up to `NEAR` the exact radius computed.
+#: Both cost reads, as a step does, which usually leads to a bound. They do not depend on ``tol``, so that a larger one
+#: takes no more reads.
+_TAIL = 1e-6
 # Above this relative gap nothing but the next step is of interest.
 _FAR = 0.1
 # Steps that do not halve such a gap, after which the solver stops.
@@ -41,7 +41,7 @@ class NewtonEnding:
         objective, record, dtype = self._objective, self._record, self.dtype
         model = yield from Model.at(objective, point, dtype)
         gap, kind = model.gap()
-        if kind == "estimate" and gap <= _NEAR * abs(point.value):
+        if kind == "estimate" and gap <= NEAR * abs(point.value):
             model = yield from model.with_exact_radius(objective)
             gap, kind = model.gap()
         self._gap, after = gap, model.gap_after_step()

@@ -27,6 +27,8 @@ _SINGLE = 1e-2
 _DEARER = 1.4
 # Relative gap to which solvers go: bound D is then about 1e-8.
 _GOAL = 1e-10
+# After fewer reads there is little to be learnt from a new one.
+_FEWEST = 4.0
 # So many reads of all rows a preconditioner made of a sample is worth.
 _AT_ONCE = 8.0
 # The first digits of a gap come this many times faster than the last.
@@ -60,7 +62,8 @@ class Preconditioner:
 
     def __init__(self, objective: Objective, whole: Objective | None = None) -> None:
         self.solve = _inverse_of_diagonal(objective.hess_diag_at_zero)
-        self._objective, self._price = objective, price(objective)
+        self._objective = objective
+        self._price = max(price(objective), _FEWEST * objective.source.costs.read())
         self._spent, self._first = 0.0, 0.0
         if whole is not None and self._price <= _AT_ONCE * whole.source.costs.read():
             self._spent = self._price
@@ -92,6 +95,7 @@ class Preconditioner:
         if _FASTER * missing * self._spent <= digits * self._price:
             return
         self.solve, self._spent = (yield from preconditioner(self._objective, point.x)), 0.0
+        self._first = 0.5 * float(point.grad @ self.solve(point.grad))
         self._price *= _DEARER
 
 

@@ -14,6 +14,8 @@ from fastlogit.solvers.factor import DenseFactor, Factor
 _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # in units of eps: four standard deviations
 #: Damping starts at this share of the rows' weight, and is multiplied by 100 as often as necessary.
 _FIRST_DAMPING = 1e-8
+#: Up to this relative gap, estimated without a bound, the exact radius is computed.
+NEAR = 1e-10
 #: For more classes the exact radius would take more than ten reads.
 _PAIRED_CLASSES = 5
 #: Largest share of the gradient in directions in which a singular Hessian is 0.
@@ -58,7 +60,8 @@ class Model:
         residual = point.grad + H @ step
         decrement = max(float(step @ (H @ step)), 0.0) ** 0.5
         radius = point.largest_norm * float(factor.scale.max()) * (1.0 if K == 1 else 2.0**0.5)
-        if decrement * radius >= 1.0:  # R is larger still: there is no bound
+        if decrement * radius >= 1.0 and 0.5 * decrement**2 > NEAR * abs(point.value):
+            # the bound on R is larger still
             return cls(factor, step, decrement, np.inf, np.inf)
         # The true Hessian is at least (1 - doubt) times this one. An entry's rounding error is proportional to the root
         # of the product of its two diagonal entries, and to the square root of the number of rows that are added in

@@ -24,8 +24,8 @@ from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moment
 _NONE = read_only(np.empty((0, 0)))
 # Weighted rows whose mean shifts the columns of a part.
 _FEW_ROWS = 256
-# Fewest rows of a chunk with a Hessian: of 64 rows it takes twice as long to add up as to compute.
-_HESSIAN_ROWS = 256
+#: Fewest rows of a chunk with a Hessian: of 64 rows it takes twice as long to add up as to compute.
+HESSIAN_ROWS = 256
 # Rows whose probabilities are held at a time.
 _PROBABILITIES = 1 << 16
 #: Relative rounding error of a row's squared norm in float32, by which the largest is enlarged.
@@ -176,7 +176,7 @@ class Block(Observations):
         blocks = K * (K + 1) // 2
         products = blocks * min(size, self.storage.row_elements) ** 2 // 2  # upper triangles
         for first, last in cut_by_products(self.parts, products):
-            chunks = n_chunks(last - first, blocks * size**2, products // 2, max(size, _HESSIAN_ROWS))
+            chunks = n_chunks(last - first, blocks * size**2, products // 2, max(size, HESSIAN_ROWS))
             G = self.storage.empty_sums(chunks, self.storage.n_adjacent(K), c.size)[:, :K]
             totals, H = np.empty((chunks, K + 4)), np.empty((chunks, blocks, size, size))
             rows = (base, self.n_features, first, last)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastlogit.costs import is_little
 from fastlogit.kernels.losses import Logistic, Softmax
@@ -58,6 +59,10 @@ class MemorySource(Source):
 
 class PlainSource(MemorySource):
     """Few rows in memory, and operations on them in NumPy, which keeps silent about overflow as kernels do."""
+
+    def uncentred(self, center: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return None: elements are centred one by one, those of sparse rows too."""
+        return None
 
     def run_all(self, operations: Sequence[tuple[str, tuple[Any, ...]]]) -> list[Any]:
         """See `Source.run_all`."""

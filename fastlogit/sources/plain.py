@@ -21,7 +21,7 @@ from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moment
 class PlainBlock(Block):
     """Few rows with their targets, and `Block`'s operations on them, all in float64.
 
-    What is computed again and again is kept: the centred rows, each column's share of their norms, and the
+    What is computed again and again is kept: the centred rows, the squares of their norms, and the
     probabilities at the last coefficients.
     """
 
@@ -56,6 +56,11 @@ class PlainBlock(Block):
         if y.ndim == 2:
             return None
         return y > 0 if n_margins(self.loss.n_classes) == 1 else y.astype(np.intp)
+
+    @cached_property
+    def _shares(self) -> Array:
+        """Soft labels in float64."""
+        return np.asarray(self.targets.y, np.float64)
 
     def _rows_about(self, center: Array) -> Array:
         """Return ``x~`` (n_samples, n_features + 1)."""
@@ -95,18 +100,19 @@ class PlainBlock(Block):
 
     def moments(self) -> Iterator[Moments]:
         """See `Block.moments`."""
-        s = self._weights
-        left = self._rows - self._rows[0]  # exactly 0 in a constant column
-        if s is None:
-            weight, step = float(len(left)), left.mean(axis=0)
-            left -= step
-            squares = np.einsum("ij,ij->j", left, left)
-        else:
-            weight = float(s.sum())
-            step = s @ left / weight
-            left -= step
-            squares = np.einsum("i,ij,ij->j", s, left, left)
-        yield Moments(len(left), weight, self._rows[0] + step, squares)
+        X, s, zero = self._rows, self._weights, self._zeros
+        infinite = np.where(np.isfinite(X).all(axis=0), 0.0, np.nan)  # of rows without weight too
+        if s is not None:
+            X, s = X[s > 0.0], s[s > 0.0]
+        if not len(X):
+            yield Moments(self.n_samples, 0.0, zero, zero + infinite)
+            return
+        left = X - X[0]  # exactly 0 in a constant column
+        weight = float(len(X) if s is None else s.sum())
+        step = left.mean(axis=0) if s is None else s @ left / weight
+        left -= step
+        squares = np.einsum("ij,ij->j", left, left if s is None else s[:, None] * left)
+        yield Moments(self.n_samples, weight, X[0] + step, squares + infinite)
 
     def _margins(self, W: Array, center: Array) -> Array:
         """Return the margins with offsets (n_samples, K), for two classes (n_samples,)."""
@@ -122,11 +128,11 @@ class PlainBlock(Block):
         if z.ndim == 1:
             if y is None:
                 of_first, of_second = _logistic(-z), _logistic(z)
-                y = self.targets.y
+                y = self._shares
                 return y[:, 0] * of_first[0] + y[:, 1] * of_second[0], y[:, 0] * of_first[1] - y[:, 1] * of_second[1]
             loss, q = _logistic(np.where(y, z, -z))
             return loss, np.where(y, -q, q)
-        return _softmax_codes(z, y) if y is not None else _softmax_soft(z, self.targets.y)
+        return _softmax_codes(z, y) if y is not None else _softmax_soft(z, self._shares)
 
     def _leads(self, z: Array) -> Array:
         """Return by how much each row's true, or likeliest, class leads, from margins without offsets."""
@@ -142,7 +148,9 @@ class PlainBlock(Block):
         z = self._rows_about(center) @ (W[:, 0] if W.shape[1] == 1 else W)
         leads, s = self._leads(z), self._weights
         losses, residuals = self._losses(self._offset(z))
-        grad = self._rows_about(center).T @ self._weighted(residuals)
+        residuals = self._weighted(residuals)
+        grad = self._rows_about(center).T @ residuals
+        grad[-1] = residuals.sum(axis=0)  # in pairs: BLAS adds one by one, and loses digits that bounds rely on
         if s is not None:
             leads = leads[s > 0.0]
         return PassSums(
@@ -263,7 +271,8 @@ class PlainBlock(Block):
 
     def margins(self, W: Array, center: Array) -> Array:
         """See `Block.margins`."""
-        return np.asarray(self._rows_about(center) @ W)
+        with np.errstate(all="ignore"):
+            return np.asarray(self._rows_about(center) @ W)
 
     def first_not_finite(self) -> tuple[int, int, float] | None:
         """See `Block.first_not_finite`."""

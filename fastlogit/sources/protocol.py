@@ -93,8 +93,7 @@ class Source:
     @property
     def costs(self) -> Shape:
         """What reads of this source take."""
-        elements = max(1, self.row_bytes // int(self._kind.dtype.itemsize))
-        K = n_margins(self.n_classes)
+        elements, K = int(self._kind.elements_of(self.row_bytes)), n_margins(self.n_classes)
         return Shape(self.n_samples, self.n_features, K, int(self.dtype.itemsize), elements)
 
     def blocks(self) -> Iterator[Block]:
@@ -191,7 +190,9 @@ class Source:
         sample = MemorySource([block], self.feature_names)
         sample.largest_share = largest_share
         square = (1.0 + WIDEST_ROUNDING) * max(far, found.largest_square)
-        return found.moments, sample, Reach(rough.mean, np.sqrt(rough.variance), square)
+        center = rough.mean.astype(self.dtype).astype(np.float64)  # what kernels subtract
+        reach = Reach(center, np.sqrt(rough.variance), square if self._kind.uncentred(center) is None else np.inf)
+        return found.moments, sample, reach
 
     def _rough_moments(self) -> Moments:
         """Return the moments of the first rows of positive weight: a fold's mask may exclude any number before them."""

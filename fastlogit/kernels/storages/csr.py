@@ -73,6 +73,10 @@ class CSR(_Arrays, Storage):
         n_nonzeros = int(self.indptr[-1]) - int(self.indptr[0])
         return n_nonzeros * (self.data.itemsize + self.indices.itemsize) // max(1, len(self.indptr) - 1)
 
+    def elements_of(self, row_bytes: int) -> int:
+        """See `Storage.elements_of`."""
+        return max(1, row_bytes // (self.data.itemsize + self.indices.itemsize))
+
     def first_not_finite(self) -> tuple[int, int, float] | None:
         """See `Storage.first_not_finite`."""
         bad = np.flatnonzero(~np.isfinite(self.data[self.indptr[0] : self.indptr[-1]])) + int(self.indptr[0])

@@ -51,7 +51,11 @@ class Storage:
     @property
     def row_elements(self) -> int:
         """Elements of a row as stored, on average."""
-        return max(1, self.row_bytes // int(self.dtype.itemsize))
+        return self.elements_of(self.row_bytes)
+
+    def elements_of(self, row_bytes: int) -> int:
+        """Return how many elements as stored take so many bytes, at least 1."""
+        return max(1, row_bytes // int(self.dtype.itemsize))
 
     @property
     def row_bytes(self) -> int:
@@ -167,10 +171,13 @@ class Storage:
         self, center: NDArray[np.float64], rows: NDArray[np.intp], shares: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return ``sum_i (x_i - center) shares_i`` (n_features, K) over the given rows; ``shares`` (len(rows), K)."""
-        sums = np.empty((self.shape[1], shares.shape[1]))
+        sums, of_rows = np.empty((self.shape[1], shares.shape[1])), np.zeros((self.shape[0], shares.shape[1]))
+        of_rows[rows] = shares
         for first in range(0, self.shape[1], _COLUMNS):
             some = slice(first, first + _COLUMNS)
-            sums[some] = (self.dense(some)[rows] - center[some]).T @ shares
+            A = self.dense(some)
+            A -= center[some]
+            sums[some] = A.T @ of_rows
         return sums
 
 

@@ -108,13 +108,17 @@ class Plan:
         """Return the plan for these solvers and this number of rows of the sample."""
         D, K, N = source.n_features + 1, n_margins(source.n_classes), source.n_samples
         n, blocks, size = D * K, K * (K + 1) // 2, padded(D)
-        fewest = max(size, HESSIAN_ROWS)
         held = {"partial sums": _FLOAT * K * size * n_chunks(N, K * size, K * size)}
+
+        def hold_sums(n_blocks: int) -> None:
+            partial = n_blocks * size * size
+            sums = _FLOAT * partial * n_chunks(N, partial, partial, max(size, HESSIAN_ROWS))
+            held["partial sums"] = max(held["partial sums"], sums)
+
         if sample is not None:
             held["sample"] = sample * (source.row_bytes + 3 * _FLOAT + (_FLOAT * source.n_classes if K > 1 else 0))
         if "newton" in solvers:
-            partial = blocks * size * size
-            held["partial sums"] = max(held["partial sums"], _FLOAT * partial * n_chunks(N, partial, partial, fewest))
+            hold_sums(blocks)
             held["Hessian"] = _HESSIANS * _FLOAT * n * n
         if "span" in solvers:
             held["rows' products"] = _FLOAT * _HESSIANS * ((N + 1) * K) ** 2
@@ -123,11 +127,8 @@ class Plan:
             held["preconditioner"] = _FLOAT * _VECTORS * n
             if source.n_features <= LARGEST_GRAM:
                 is_whole = K == 1 or n <= LARGEST_FACTORED
-                partial, m = (blocks if is_whole else 1) * size * size, n if is_whole else D
-                held["partial sums"] = max(
-                    held["partial sums"], _FLOAT * partial * n_chunks(N, partial, partial, fewest)
-                )
-                held["preconditioner"] += _FLOAT * _GRAMS * m * m
+                hold_sums(blocks if is_whole else 1)
+                held["preconditioner"] += _FLOAT * _GRAMS * (n if is_whole else D) ** 2
         return cls(solvers, sample, held)
 
 

@@ -30,7 +30,7 @@ _GOAL = 1e-10
 # After fewer reads there is little to be learnt from a new one.
 _FEWEST = 4.0
 # So many reads of all rows a preconditioner made of a sample is worth.
-_AT_ONCE = 8.0
+_AT_ONCE = 4.0
 # The first digits of a gap come this many times faster than the last.
 _FASTER = 3.0
 # Class directions' curvatures are raised to at least this share of the largest,

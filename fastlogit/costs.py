@@ -20,6 +20,8 @@ _SUM = 4e-9
 _BLAS = 2e10
 # Bytes a second from memory, and the bytes that a cache holds.
 _BANDWIDTH, _CACHE = 3e10, 1 << 23
+# Seconds for an element of X in a Hessian's block, in NumPy.
+_PLAIN_ELEMENT = 2e-9
 # What a read of nothing takes, by a kernel and in NumPy, and a factorisation of nothing.
 _CALL, _PLAIN_CALL, _FACTOR_CALL = 1e-4, 5e-5, 2e-5
 # Eigenvectors of a matrix (n, n) take as long as this many Cholesky factorisations.
@@ -92,6 +94,8 @@ class Shape(NamedTuple):
     def hessian(self, n_blocks: int | None = None) -> float:
         """Return the time of a Hessian of all classes, or of ``n_blocks`` of its blocks, without the read itself."""
         blocks = self.n_blocks if n_blocks is None else n_blocks
+        if is_little(self.n_samples, self.n_features, self.K):
+            return _PLAIN_CALL + self.n_samples * blocks * (self.n_features + 1) * _PLAIN_ELEMENT
         sums = blocks * padded(self.n_features + 1) ** 2
         if self._is_sparse:
             computing = self.n_samples * blocks * self.elements**2 / 2.0 / _SPARSE_HESSIAN

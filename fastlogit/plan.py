@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from fastlogit import costs
 from fastlogit.costs import Shape
 from fastlogit.kernels.machine.jit import n_chunks
@@ -25,7 +27,7 @@ CHEAP_SPAN = 1024
 #: Above this many parameters the Hessian takes too much time and memory for Newton's method.
 LARGEST_HESSIAN = 2048
 # Of few rows: Newton's steps, factorisations for each (with those that prove a bound), and products by "newton-cg".
-_STEPS, _FACTORISATIONS, _PRODUCTS = 8, 3, 50
+_STEPS, _FACTORISATIONS, _PRODUCTS = 8, 3, 75
 # Matrices and vectors of all parameters, and matrices of all columns, that are held at once, as measured by
 # `tests/test_memory.py`.
 _HESSIANS, _GRAMS, _VECTORS = 8, 6, 100
@@ -46,8 +48,9 @@ def chosen(shape: Shape, is_penalized: bool) -> list[str]:
     n, in_span = shape.n_parameters, has_span(shape.n_samples, shape.n_features, shape.K)
     last = "newton" if n <= (LARGEST_HESSIAN if is_penalized else LARGEST_GRAM) else "newton-cg"
     if is_penalized and _sample_rows(shape.n_samples, n) is None:
-        first = _quickest(shape)
-        return ["newton", "newton-cg"] if first == "newton" else list(dict.fromkeys([first, last]))
+        # newton ends far below tol, which is worth a few milliseconds
+        first, closing = "newton" if n <= CHEAP_HESSIAN else _quickest(shape), ["span", last] if in_span else [last]
+        return ["newton", "newton-cg"] if first == "newton" else list(dict.fromkeys([first, *closing]))
     if in_span:
         return ["span", last] if shape.n_samples * shape.K <= CHEAP_SPAN else ["lbfgs", "span", last]
     if n > LARGEST_HESSIAN:
@@ -60,13 +63,21 @@ def chosen(shape: Shape, is_penalized: bool) -> list[str]:
 
 def _quickest(shape: Shape) -> str:
     """Return the solver that takes the least time by `fastlogit.costs`, for rows too few for a sample."""
-    N, n, seconds = shape.n_samples, shape.n_parameters, {"newton-cg": _PRODUCTS * shape.read()}
+    seconds = _seconds(shape)
+    if has_span(shape.n_samples, shape.n_features, shape.K):
+        N = shape.n_samples
+        products = shape.row_products() + 2.0 * costs.factorisation(N)
+        inner = _seconds(shape._replace(n_features=N, elements=N))
+        seconds["span-cg"], seconds["span"] = products + inner["newton-cg"], products + inner.get("newton", np.inf)
+    return min(seconds, key=lambda name: seconds[name])
+
+
+def _seconds(shape: Shape) -> dict[str, float]:
+    """Return what "newton-cg" and, up to so many parameters, "newton" take."""
+    n, seconds = shape.n_parameters, {"newton-cg": _PRODUCTS * shape.read()}
     if n <= LARGEST_HESSIAN:
         seconds["newton"] = _STEPS * (shape.hessian() + _FACTORISATIONS * costs.factorisation(n))
-    if has_span(N, shape.n_features, shape.K):
-        inner = shape._replace(n_features=N, elements=N)
-        seconds["span"] = shape.row_products() + 2.0 * costs.factorisation(N) + _PRODUCTS * inner.read()
-    return min(seconds, key=lambda name: seconds[name])
+    return seconds
 
 
 def sample_size(source: Source) -> int | None:
@@ -120,7 +131,7 @@ class Plan:
         if "newton" in solvers:
             hold_sums(blocks)
             held["Hessian"] = _HESSIANS * _FLOAT * n * n
-        if "span" in solvers:
+        if {"span", "span-cg"} & set(solvers):
             held["rows' products"] = _FLOAT * _HESSIANS * ((N + 1) * K) ** 2
         # after "newton" a preconditioner takes the place of its Hessian, which is larger
         if set(solvers) & {"lbfgs", "newton-cg"} and solvers[0] != "newton":

@@ -46,6 +46,16 @@ def test_another_solver_goes_on_where_newton_stalls(kernels):
     assert solution.converged and solution.gap_kind == "D"
 
 
+@pytest.mark.parametrize("seed", [105, 150, 217, 226, 243])
+def test_a_weak_penalty_is_no_reason_for_many_reads(seed):
+    # more columns than rows, hardly penalised: conjugate gradients alone take up to 3000 reads
+    given = problem(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fl.SeparationWarning)
+        solution = fl.solve(given.X, given.y, C=given.C)
+    assert solution.converged and solution.n_passes < 100
+
+
 @pytest.mark.slow
 def test_converged_is_true_on_many_problems():
     check_endings(range(16, 60), ("auto",))

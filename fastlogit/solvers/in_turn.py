@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,8 @@ SOLVERS: dict[str, Entry] = {
     "newton-cg": Entry(newton_cg, frozenset({"gradient", "curvature"})),
 }
 # What a plan names, and nobody else.
-_INTERNAL = {"span": Entry(span, frozenset({"gradient", "curvature", "duality"}))}
+_OF_SPAN = frozenset({"gradient", "curvature", "duality"})
+_INTERNAL = {"span": Entry(span, _OF_SPAN), "span-cg": Entry(partial(span, solver=newton_cg), _OF_SPAN)}
 
 # A solver that another one follows has this many steps; before "newton-cg" it has all but this many.
 _FIRST_STEPS = 50
@@ -57,7 +59,7 @@ def minimise(
     objective : Objective
         The objective to minimise.
     names : sequence of str
-        Names in `SOLVERS`, or "span".
+        Names in `SOLVERS`, or "span" and "span-cg".
     x0 : ndarray (n,)
         The start.
     tol : float

@@ -4,18 +4,17 @@ from fastlogit.objective import Array, Objective
 from fastlogit.reads import Reads
 from fastlogit.solvers.duality import Ending, expected_gap
 from fastlogit.solvers.newton import newton
-from fastlogit.solvers.newton_cg import newton_cg
-from fastlogit.solvers.solution import Record, Solution, Status
+from fastlogit.solvers.solution import Record, Solution, Solver, Status
 from fastlogit.span import Span
 
 # Share of the gap that is to be reached in the span: rounding in the map back to all coefficients adds to it.
 _SHARE = 0.25
 
 
-def span(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
-    """Minimise over coefficients in the span of the rows: at most n_samples of them for each class.
+def span(objective: Objective, x0: Array, record: Record, solver: Solver = newton) -> Reads[Solution]:
+    """Minimise over coefficients in the span of the rows, by another solver: at most n_samples for each class.
 
-    Parameters and result as in `fastlogit.solvers.solution.Solver`. It ends by bound D, the one that holds for all
+    Other parameters and result as in `fastlogit.solvers.solution.Solver`. It ends by bound D, which holds for all
     coefficients too: it is computed again for them, from X itself. Without a penalty there is no such bound, but the
     classes are usually separated, which is also checked on X itself.
 
@@ -26,7 +25,6 @@ def span(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     """
     rows = Span.of(objective)
     inner = record.inside(rows.inner, rows.leave, _SHARE)
-    solver = newton_cg if inner.needs_duality else newton
     found = yield from solver(rows.inner, rows.enter(x0), inner)
     objective.n_passes = rows.inner.n_passes
     if found.status in (Status.INTERRUPTED, Status.MAX_ITER):

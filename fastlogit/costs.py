@@ -24,11 +24,11 @@ _BANDWIDTH, _CACHE = 3e10, 1 << 23
 _PLAIN_ELEMENT = 2e-9
 # What a read of nothing takes, by a kernel and in NumPy, and a factorisation of nothing.
 _CALL, _PLAIN_CALL, _FACTOR_CALL = 1e-4, 5e-5, 2e-5
-# Eigenvectors of a matrix (n, n) take as long as this many Cholesky factorisations.
-_EIGENVECTORS = 60.0
+# Multiply-adds a second of eigenvectors, counted as 10 n^3.
+_EIGENVECTORS = 1e10
 # Elements, those of X and for each margin of a row, up to which NumPy is as fast as a kernel, or loses less than its
 # first call takes; and the most margins, for a Hessian's blocks.
-LITTLE, _LITTLE_LOSS, _LITTLE_CLASSES = 1 << 17, 8, 12
+LITTLE, _LITTLE_LOSS, _LITTLE_CLASSES = 1 << 17, 16, 12
 
 
 def is_little(n_samples: int, n_features: int, K: int) -> bool:
@@ -72,7 +72,8 @@ class Shape(NamedTuple):
         return self.K * (self.K + 1) // 2
 
     @property
-    def _is_sparse(self) -> bool:
+    def is_sparse(self) -> bool:
+        """Whether rows are sparse."""
         return self.elements < self.n_features
 
     @property
@@ -89,7 +90,7 @@ class Shape(NamedTuple):
         rate = self._lanes * (_READ if self.K == 1 else _SOFTMAX_READ)
         n_bytes = self.n_samples * self.elements * self.itemsize
         loading = n_bytes / _BANDWIDTH if n_bytes > _CACHE else 0.0
-        return self._call + max(products / (_SPARSE_READ if self._is_sparse else rate), loading)
+        return self._call + max(products / (_SPARSE_READ if self.is_sparse else rate), loading)
 
     def hessian(self, n_blocks: int | None = None) -> float:
         """Return the time of a Hessian of all classes, or of ``n_blocks`` of its blocks, without the read itself."""
@@ -97,7 +98,7 @@ class Shape(NamedTuple):
         if is_little(self.n_samples, self.n_features, self.K):
             return _PLAIN_CALL + self.n_samples * blocks * (self.n_features + 1) * _PLAIN_ELEMENT
         sums = blocks * padded(self.n_features + 1) ** 2
-        if self._is_sparse:
+        if self.is_sparse:
             computing = self.n_samples * blocks * self.elements**2 / 2.0 / _SPARSE_HESSIAN
         else:
             computing = self.n_samples * sums / 2.0 / (self._lanes * _HESSIAN)
@@ -105,7 +106,7 @@ class Shape(NamedTuple):
 
     def row_products(self) -> float:
         """Return the time of the products of all pairs of rows, by BLAS on one thread."""
-        return _CALL + self.n_samples**2 * self.elements / 2.0 / (_SPARSE_HESSIAN if self._is_sparse else _BLAS)
+        return _CALL + self.n_samples**2 * self.elements / 2.0 / (_SPARSE_HESSIAN if self.is_sparse else _BLAS)
 
 
 def factorisation(n: int) -> float:
@@ -115,7 +116,7 @@ def factorisation(n: int) -> float:
 
 def eigenvectors(n: int) -> float:
     """Return the time of the eigenvectors of a symmetric matrix (n, n)."""
-    return _EIGENVECTORS * factorisation(n)
+    return _FACTOR_CALL + 10.0 * n**3 / _EIGENVECTORS
 
 
 def pairs(n: int) -> float:

@@ -115,6 +115,10 @@ class Ending:
         self._tried, self._bound = expected, (yield from gap(self._objective, point, hess))
         return self._record.is_small(self._bound, point.value)
 
+    def restart(self) -> None:
+        """Wait anew: what follows has another preconditioner."""
+        self._idle = 0
+
     def gives_up(self, point: Point, estimate: float) -> Reads[bool]:
         """Return whether to stop without a bound.
 
@@ -150,6 +154,9 @@ class Within:
         """Return False: no bound is computed."""
         yield from ()
         return False
+
+    def restart(self) -> None:
+        """Do nothing: an estimate alone decides."""
 
     def gives_up(self, point: Point, estimate: float) -> Reads[bool]:
         """Return whether the estimate is within the relative gap."""

@@ -35,7 +35,7 @@ _OF_SPAN = frozenset({"gradient", "curvature", "duality"})
 _INTERNAL = {"span": Entry(span, _OF_SPAN), "span-cg": Entry(partial(span, solver=newton_cg), _OF_SPAN)}
 
 # A solver that another one follows has this many steps; before "newton-cg" it has all but this many.
-_FIRST_STEPS = 50
+_FIRST_STEPS = 100
 _GAVE_UP = (Status.MAX_ITER, Status.STALLED, Status.UNBOUNDED, Status.WEAKLY_PENALIZED)
 
 

@@ -89,7 +89,8 @@ def lbfgs_descent(
     gives more.
     """
     while True:
-        yield from pairs.inverse.renew(point)
+        if (yield from pairs.inverse.renew(point)):
+            ending.restart()
         pairs.inverse.count(objective)
         step = -pairs.solve(point.grad)
         slope = float(point.grad @ step)

@@ -94,7 +94,8 @@ def newton_cg_descent(
     """
     pairs, corrects = Pairs(inverse), costs.pairs(point.x.size) <= _SHARE * objective.source.costs.read()
     while True:
-        yield from inverse.renew(point)
+        if (yield from inverse.renew(point)):
+            ending.restart()
         rough = 0.5 * float(point.grad @ inverse.solve(point.grad))
         stop = record.add(point, rough, "estimate")
         if (yield from ending.is_bounded(point, rough)) or stop is not None:

@@ -29,8 +29,10 @@ _DEARER = 1.4
 _GOAL = 1e-10
 # After fewer reads there is little to be learnt from a new one.
 _FEWEST = 4.0
-# So many reads of all rows a preconditioner made of a sample is worth.
+# So many reads a preconditioner is worth before anything is known.
 _AT_ONCE = 4.0
+# Of many sparse rows, as a rule levels of which some are rare, it is worth more.
+_SPARSE_AT_ONCE = 64.0
 # The first digits of a gap come this many times faster than the last.
 _FASTER = 3.0
 # Class directions' curvatures are raised to at least this share of the largest,
@@ -42,7 +44,8 @@ _FACTORS = 6
 class Preconditioner:
     """An approximate inverse Hessian: the diagonal's, until reads have taken as long as making a better one would.
 
-    Then it is made, at the point reached, and again whenever as many more reads were needed. So a fit takes at most
+    Then it is made, at the point reached, and again whenever as many more reads were needed; at once if that takes no
+    longer than a few reads. So a fit takes at most
     about twice the time of the better choice, to make one or to do without. (That is the rule of the ski rental
     problem: A. Karlin, M. Manasse, L. Rudolph and D. Sleator, "Competitive snoopy caching", Algorithmica 3 (1988).)
 
@@ -51,8 +54,7 @@ class Preconditioner:
     objective : Objective
         What it is made of: the rows that are read for it.
     whole : Objective, optional
-        Of a sample, the objective over all rows. The preconditioner serves there too: it is made at once if that takes
-        no more than a few reads of all rows.
+        Of a sample, the objective over all rows, where the preconditioner serves too.
 
     Attributes
     ----------
@@ -65,7 +67,8 @@ class Preconditioner:
         self._objective = objective
         self._price = max(price(objective), _FEWEST * objective.source.costs.read())
         self._spent, self._first = 0.0, 0.0
-        if whole is not None and self._price <= _AT_ONCE * whole.source.costs.read():
+        shape = (whole or objective).source.costs
+        if self._price <= (_SPARSE_AT_ONCE if whole and shape.is_sparse else _AT_ONCE) * shape.read():
             self._spent = self._price
 
     def left(self, objective: Objective) -> float:
@@ -77,26 +80,28 @@ class Preconditioner:
         """Count a read of an objective's rows."""
         self._spent += objective.source.costs.read()
 
-    def renew(self, point: Point) -> Reads[None]:
-        """Make it at a point if it is due, unless the fit is expected to end in less time without.
+    def renew(self, point: Point) -> Reads[bool]:
+        """Make it at a point if it is due, unless the fit is expected to end in less time without; return whether.
 
-        The relative gap has to fall to 1e-10, whatever ``tol``: otherwise a looser one could take longer. It is
-        expected to fall as fast as since the last time. Reads of X as `preconditioner`.
+        The relative gap has to fall to 1e-10, whatever ``tol``, since otherwise a looser one could take longer; below
+        that, where a bound fails to come, by another digit. It is expected to fall as fast as since the last time.
+        Reads of X as `preconditioner`.
         """
         if self._price == float("inf"):
-            return
+            return False
         gap, goal = 0.5 * float(point.grad @ self.solve(point.grad)), _GOAL * abs(point.value)
         if self._spent == 0.0:
             self._first = gap
         if self._spent < self._price or not 0.0 < gap < float("inf"):
-            return
+            return False
         digits = np.log(max(self._first / gap, 1.0))
-        missing = np.log(max(gap / goal, 1.0)) if goal > 0.0 else 0.0
+        missing = np.log(max(gap / goal, 10.0)) if goal > 0.0 else 0.0
         if _FASTER * missing * self._spent <= digits * self._price:
-            return
+            return False
         self.solve, self._spent = (yield from preconditioner(self._objective, point.x)), 0.0
         self._first = 0.5 * float(point.grad @ self.solve(point.grad))
         self._price *= _DEARER
+        return True
 
 
 @dataclass
@@ -112,9 +117,10 @@ class Fixed:
     def count(self, objective: Objective) -> None:
         """Do nothing."""
 
-    def renew(self, point: Point) -> Reads[None]:
+    def renew(self, point: Point) -> Reads[bool]:
         """Do nothing."""
         yield from ()
+        return False
 
 
 def price(objective: Objective) -> float:

@@ -239,7 +239,7 @@ class Block(Observations):
         packed = self.storage.pack(np.hstack([W, V]), center, dtype)
         at = steps.astype(dtype)
         for first, last in self.parts:
-            products = 2 * self.storage.row_elements + LOSS_PRODUCTS * steps.size
+            products = self.storage.products(2) + LOSS_PRODUCTS * steps.size
             totals = np.empty((n_chunks(last - first, steps.size, products), steps.size))
             curvature.losses_along(len(totals), self.storage, self.targets, self.loss, *packed, at, first, last, totals)
             yield totals.sum(axis=0)
@@ -267,7 +267,7 @@ class Block(Observations):
         packed = pack(center, dtype), pack(1.0 / scale, dtype)
         base = _square_of_zeros(*packed)
         for first, last in self.parts:
-            totals = np.empty(n_chunks(last - first, 1, self.storage.row_elements))
+            totals = np.empty(n_chunks(last - first, 1, self.storage.products(1)))
             survey.widest_row(totals.size, self.storage, *packed, base, first, last, totals)
             yield Largest((1.0 + WIDEST_ROUNDING) * float(totals.max()))
 
@@ -275,7 +275,7 @@ class Block(Observations):
         """Yield the largest ``||x~_i W||^2`` over rows of positive weight."""
         packed = self.storage.pack(W, center, np.float64)
         for first, last in self.parts:
-            totals = np.empty(n_chunks(last - first, 1, W.shape[1] * self.storage.row_elements))
+            totals = np.empty(n_chunks(last - first, 1, self.storage.products(W.shape[1])))
             curvature.largest_square(totals.size, self.storage, self.targets, *packed, first, last, totals)
             yield Largest(float(totals.max()))
 

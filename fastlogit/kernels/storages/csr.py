@@ -49,7 +49,7 @@ class CSR(_Arrays, Storage):
     """
 
     __slots__ = ()
-    takes_tiles, n_powers, n_squares = False, 3, 4
+    takes_tiles, load, n_powers, n_squares = False, 16, 3, 4
 
     @classmethod
     def of(cls, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], n_features: int) -> "CSR":

@@ -15,8 +15,6 @@ from fastlogit.kernels.machine.jit import n_chunks
 
 #: Coefficients of a class are padded to a multiple of this many columns.
 PADDING = 16
-# An element of X takes at least as long as this many multiply-adds: to be loaded.
-_LOADED = 3
 # Columns that are centred and multiplied at a time, for few rows.
 _COLUMNS = 512
 
@@ -32,12 +30,15 @@ class Storage:
         The stored type.
     takes_tiles : bool
         Whether `protocol.take` is registered for the type.
+    load : int
+        An element takes at least as long as this many multiply-adds.
     n_powers, n_squares : int
         Number of sums for each column that `accumulate_moments` and `accumulate_squares` compute.
     """
 
     __slots__ = ()
     takes_tiles: ClassVar[bool] = True
+    load: ClassVar[int] = 3
     n_powers: ClassVar[int] = 2
     n_squares: ClassVar[int] = 2
     shape: Any
@@ -52,6 +53,10 @@ class Storage:
     def row_elements(self) -> int:
         """Elements of a row as stored, on average."""
         return self.elements_of(self.row_bytes)
+
+    def products(self, n_sums: int) -> int:
+        """Return as how many multiply-adds a row with ``n_sums`` sums for each element counts in `jit.n_chunks`."""
+        return max(n_sums, self.load) * self.row_elements
 
     def elements_of(self, row_bytes: int) -> int:
         """Return how many elements as stored take so many bytes, at least 1."""
@@ -120,7 +125,7 @@ class Storage:
 
     def n_chunks(self, first: int, last: int, n_sums: int, size: int) -> int:
         """Return the number of chunks of a pass over rows ``first`` to ``last``, each with sums (n_sums, size)."""
-        return n_chunks(last - first, n_sums * size, max(n_sums, _LOADED) * self.row_elements)
+        return n_chunks(last - first, n_sums * size, self.products(n_sums))
 
     def n_adjacent(self, K: int) -> int:
         """Return the number of sums for K classes that a column has room for in memory: at least K."""

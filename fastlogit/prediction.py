@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogit.costs import is_little
 from fastlogit.kernels.losses import Loss
-from fastlogit.kernels.machine import blas
 from fastlogit.kernels.machine.jit import n_chunks, read_only
 from fastlogit.kernels.passes import first_order
 
@@ -47,7 +45,7 @@ def _walk(
     for first, last in parts(storage, K):
         low, high = max(first, begin), min(last, end)
         if low < high:
-            chunks = n_chunks(high - low, 1, K * storage.row_elements)
+            chunks = n_chunks(high - low, 1, storage.products(K))
             run(chunks, storage, *args, low, high, out[low - begin : high - begin])
     return out
 
@@ -104,40 +102,3 @@ def predict_proba(
     out = np.empty((_n_rows(storage, rows), loss.n_classes), dtype)
     packed = storage.pack(W, center, dtype)
     return _walk(first_order.predict_proba, storage, rows, W.shape[1], out, offset, loss, *packed)
-
-
-def margins(
-    storage: Any,
-    W: NDArray[np.float64],
-    center: NDArray[np.float64],
-    dtype: Any,
-    offset: NDArray[Any] = _NO_OFFSET,
-    rows: tuple[int, int] | None = None,
-) -> NDArray[Any]:
-    """Return the margins as `decision_function`; of few rows in NumPy, so that no kernel is compiled or loaded."""
-    if not is_little(storage.shape[0], *W.shape):
-        return decision_function(storage, W, center, dtype, offset, rows)
-    some = slice(None) if rows is None else slice(*rows)
-    with np.errstate(all="ignore"), blas.on_one_thread():
-        z: NDArray[Any] = (storage.dense(slice(None))[some] - center) @ W[:-1] + W[-1]
-        return (z + offset[some] if offset.size else z).astype(dtype)
-
-
-def probabilities(
-    storage: Any,
-    loss: Loss,
-    W: NDArray[np.float64],
-    center: NDArray[np.float64],
-    dtype: Any,
-    offset: NDArray[Any] = _NO_OFFSET,
-) -> NDArray[Any]:
-    """Return the probabilities of all rows as `predict_proba`; of few rows in NumPy, as in `margins`."""
-    if not is_little(storage.shape[0], *W.shape):
-        return predict_proba(storage, loss, W, center, dtype, offset)
-    z = margins(storage, W, center, np.float64, offset)
-    with np.errstate(all="ignore"):
-        if z.shape[1] == 1:
-            return np.hstack([1.0 / (1.0 + np.exp(z)), 1.0 / (1.0 + np.exp(-z))]).astype(dtype)
-        P: NDArray[Any] = np.exp(z - z.max(axis=1, keepdims=True))
-        P /= P.sum(axis=1, keepdims=True)
-    return P.astype(dtype)

@@ -42,6 +42,17 @@ def value_and_derivatives(W, X, y, weight, offset, C):
     return value, grad, hess
 
 
+def true_value(W, X, y, sample_weight=None, offset=None, C=1.0):
+    """Return F at W in long double: float64 would lose the digits of losses that are nearly 0."""
+    W, X, y = np.asarray(W, LONG), np.asarray(X, LONG), np.asarray(y)
+    N, K = len(X), W.shape[1]
+    y = np.eye(max(K, 2), dtype=LONG)[y] if y.ndim == 1 else y.astype(LONG)
+    weight = np.ones(N, LONG) if sample_weight is None else np.asarray(sample_weight, LONG)
+    offset = np.zeros((N, K), LONG) if offset is None else np.asarray(offset, LONG).reshape(N, K)
+    with np.errstate(over="ignore"):  # far from the optimum F may be infinite
+        return value_and_derivatives(W, X, y, weight, offset, C)[0]
+
+
 def value_grad_hess(W, X, y, weight, offset, C):
     """Return F, gradient and Hessian."""
     value, grad, hess = value_and_derivatives(W, X, y, weight, offset, C)

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import scipy.sparse
 from endings import ends, problem
-from optimum import dual_gap, optimum
+from optimum import dual_gap, optimum, true_value
 from sklearn import datasets
 from statsmodels import datasets as statsmodels
 from test_solvers import problem as overlapping
-from test_solvers import true_value
 
 import fastlogit as fl
 

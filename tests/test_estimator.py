@@ -25,6 +25,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastlogit as fl
 from fastlogit import LogisticRegression
+from fastlogit.plan import plan
+from fastlogit.sources.targets import memory_source
 
 
 @pytest.mark.every_case
@@ -448,7 +450,10 @@ def test_memory_limit_names_the_figures():
     wide = np.random.default_rng(0).standard_normal((500, 300))
     one = LogisticRegression(tol=1e-10).fit(wide, wide[:, 0] > 0)
     two = LogisticRegression(memory_limit=7_000_000, tol=1e-10).fit(wide, wide[:, 0] > 0)
-    assert one.converged_ and two.converged_
+    assert one.converged_ and two.gap_kind_ == "D"  # "lbfgs"
+    source = memory_source(wide, (wide[:, 0] > 0).astype(int))
+    free, limited = plan(source, "auto", True, None), plan(source, "auto", True, 7_000_000)
+    assert limited.solvers == ["lbfgs"] != free.solvers and limited.total <= 7_000_000 < free.total
     assert two.objective_ == pytest.approx(one.objective_, rel=1e-9)
 
 

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from optimum import LONG, optimum, value_and_derivatives, value_grad_hess
+from optimum import LONG, optimum, true_value, value_grad_hess
 
 import fastlogit as fl
 from fastlogit.fit import warning_for
@@ -45,13 +45,6 @@ def problem(seed):
     offset = rng.standard_normal((N, 1 if K == 2 else K)) if seed % 5 == 0 else None
     C = (np.inf, 1.0, float(10 ** rng.uniform(-3, 3)))[seed // 4 % 3]
     return X, y, dict(sample_weight=weight, offset=offset, C=C)
-
-
-def true_value(x, X, y, sample_weight=None, offset=None, C=1.0):
-    Y, K = np.eye(int(y.max()) + 1)[y], x.shape[1]
-    weight = np.ones(len(X), LONG) if sample_weight is None else sample_weight.astype(LONG)
-    offset = np.zeros((len(X), K), LONG) if offset is None else offset.astype(LONG)
-    return value_and_derivatives(x.astype(LONG), X.astype(LONG), Y, weight, offset, C)[0]
 
 
 def check_certificates(seeds):

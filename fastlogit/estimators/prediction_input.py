@@ -11,11 +11,13 @@ from scipy.special import log_expit, log_softmax
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastlogit.costs import is_little
 from fastlogit.estimators.labels import is_soft
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.machine.jit import max_threads, threads
 from fastlogit.kernels.storages.storage import margins_at
-from fastlogit.prediction import margins, parts, probabilities
+from fastlogit.prediction import decision_function, parts, predict_proba
+from fastlogit.sources import plain
 from fastlogit.sources.frames import check_names, names_of
 from fastlogit.sources.intake import as_storage
 from fastlogit.sources.numbers import not_finite
@@ -51,10 +53,17 @@ class PredictionInput:
         self._at = np.vstack([coef, model.intercept_ + margins_at(center, coef)]), center, self._dtype
         self._offset = as_offset(offset, self.storage.shape[0], coef.shape[1])
 
+    @property
+    def _is_little(self) -> bool:
+        return is_little(self.storage.shape[0], *self._at[0].shape)
+
     def margins(self, rows: tuple[int, int] | None = None) -> NDArray[Any]:
-        """Return the margins (rows, K), of all rows or of a range (first, last)."""
-        with threads(self._n_threads):
-            Z = margins(self.storage, *self._at, self._offset, rows)
+        """Return the margins (rows, K), of all rows or of a range (first, last); of few rows without a kernel."""
+        if self._is_little:
+            Z = self._little_margins().astype(self._dtype)[slice(None) if rows is None else slice(*rows)]
+        else:
+            with threads(self._n_threads):
+                Z = decision_function(self.storage, *self._at, self._offset, rows)
         first = 0 if rows is None else rows[0]
         self._check(~np.isfinite(Z), first)
         return Z
@@ -62,11 +71,17 @@ class PredictionInput:
     def probabilities(self) -> NDArray[Any]:
         """Return the probabilities (rows, n_classes)."""
         loss: Loss = Logistic() if self._n_classes == 2 else Softmax(self._n_classes)
-        with threads(self._n_threads):
-            P = probabilities(self.storage, loss, *self._at, self._offset)
+        if self._is_little:
+            P = plain.probabilities(self._little_margins()).astype(self._dtype)
+        else:
+            with threads(self._n_threads):
+                P = predict_proba(self.storage, loss, *self._at, self._offset)
         for first, last in parts(self.storage, self._n_classes):
             self._check(~(P[first:last] > 0.0), first)  # 0 or NaN: rare, but the result of NaN or infinity in X
         return P
+
+    def _little_margins(self) -> NDArray[np.float64]:
+        return plain.margins(self.storage, *self._at[:2], self._offset)
 
     def _check(self, suspicious: NDArray[np.bool_], first: int) -> None:
         """Raise ValueError if X is not finite in a row with a ``suspicious`` element; ``first`` is their first row."""

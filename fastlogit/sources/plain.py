@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogit.kernels.machine import blas
 from fastlogit.sources.block import Block
 from fastlogit.sources.observations import Array
 from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moments, PassSums, n_margins
@@ -168,11 +169,7 @@ class PlainBlock(Block):
         """Return the probabilities (n_samples, n_classes) and 1 minus them, both to full precision."""
 
         def compute() -> tuple[Array, Array]:
-            z = self._margins(W, center)
-            if z.ndim == 1:
-                z = np.column_stack([np.zeros(len(z)), z])
-            P = np.exp(z - z.max(axis=1, keepdims=True))
-            P /= P.sum(axis=1, keepdims=True)
+            P = probabilities(self._margins(W, center).reshape(self.n_samples, -1))
             at = np.arange(len(P)), P.argmax(axis=1)
             others = P.copy()
             others[at] = 0.0
@@ -281,6 +278,23 @@ class PlainBlock(Block):
             return None
         row, column = found[0]
         return self.first_row + int(row), int(column), float(self._rows[row, column])
+
+
+def margins(storage: Any, W: Array, center: Array, offset: Array) -> Array:
+    """Return the margins (n_samples, K) of few rows, as `fastlogit.prediction.decision_function`, in float64."""
+    with np.errstate(all="ignore"), blas.on_one_thread():
+        z: Array = (storage.dense(slice(None)) - center) @ W[:-1] + W[-1]
+        return np.asarray(z + offset if offset.size else z)
+
+
+def probabilities(z: Array) -> Array:
+    """Return the probabilities (n, n_classes) for margins (n, K) with offsets; small ones have all their digits."""
+    with np.errstate(all="ignore"):
+        if z.shape[1] == 1:
+            return np.hstack([1.0 / (1.0 + np.exp(z)), 1.0 / (1.0 + np.exp(-z))])
+        P: Array = np.exp(z - z.max(axis=1, keepdims=True))
+        P /= P.sum(axis=1, keepdims=True)
+    return P
 
 
 def _logistic(lead: Array) -> tuple[Array, Array]:

@@ -432,6 +432,21 @@ def test_newton_reads_gradients_where_a_hessian_is_dear(is_dear, kind, monkeypat
     assert "widest_row" not in seen  # the survey has bounded it
 
 
+@pytest.mark.parametrize("data", ["heavy tails", "condition 1e6"])
+def test_gradients_are_left_where_the_sample_tells_little(data, monkeypatch):
+    monkeypatch.setattr("fastlogit.solvers.newton.DEAR_HESSIAN", 0.0)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40_000, 30)) if data == "condition 1e6" else rng.standard_t(2.1, (40_000, 30))
+    z = X @ rng.standard_normal(30) / 5.0
+    if data == "condition 1e6":
+        Q = np.linalg.qr(rng.standard_normal((30, 30)))[0]
+        X = X @ (Q * np.geomspace(1, 1e-6, 30)) @ Q.T
+    y = (rng.random(len(z)) < 1 / (1 + np.exp(-z))).astype(int)
+    for C in (1.0, np.inf):
+        solution = fl.solve(X, y, C=C, solver="newton", tol=1e-8)
+        assert solution.converged and solution.n_passes <= 14
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("solver", ["newton", "lbfgs", "newton-cg"])
 @pytest.mark.parametrize("fit_intercept", [True, False])

@@ -145,10 +145,20 @@ class Ending:
 
 
 class Within:
-    """The ending by an estimate of the relative gap alone: on a sample, or ahead of a phase that finds a bound."""
+    """The ending by an estimate of the relative gap alone: on a sample, or ahead of a phase that finds a bound.
 
-    def __init__(self, tol: float) -> None:
-        self._tol = tol
+    Parameters
+    ----------
+    tol : float
+        Relative gap to reach.
+    pace : float
+        Largest share of the gap that a step may leave.
+    """
+
+    def __init__(self, tol: float, pace: float = _ENDLESS) -> None:
+        self._tol, self._pace = tol, pace
+        self._point: Point | None = None
+        self._before, self._estimate = _ENDLESS, _ENDLESS
 
     def is_bounded(self, point: Point, estimate: float) -> Reads[bool]:
         """Return False: no bound is computed."""
@@ -159,6 +169,9 @@ class Within:
         """Do nothing: an estimate alone decides."""
 
     def gives_up(self, point: Point, estimate: float) -> Reads[bool]:
-        """Return whether the estimate is within the relative gap."""
+        """Return whether the estimate is within the relative gap, or falls too slowly."""
         yield from ()
-        return estimate <= self._tol * abs(point.value)
+        if point is not self._point:
+            self._point, self._before = point, self._estimate
+        self._estimate = estimate
+        return estimate <= self._tol * abs(point.value) or estimate > self._pace * self._before

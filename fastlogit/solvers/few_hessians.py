@@ -39,15 +39,9 @@ def few_hessians(objective: Objective, x0: Array, record: Record) -> Reads[Solut
     dtype, tol = objective.source.dtype, min(record.tol, _BOUNDED)
     x, precondition = yield from _from_sample(objective, x0, record)
     if precondition is not None:
-        assert objective.sample is not None
-        nearer, start = Within(tol / (_LOOSER * objective.sample.largest_share)), (yield from objective.at(x))
-        point, _, stop = yield from lbfgs_descent(objective, start, Pairs.of(precondition), record, nearer)
-        if stop is not None and stop is not Status.STALLED:
-            return record.solution(stop)
-        gap = yield from _gap_by_sample(objective, point, dtype)
-        if record.is_small(gap, point.value):
-            record.add(point, gap, "A")
-            return record.solution(Status.CONVERGED, point, gap, "A")
+        point, solution = yield from by_gradients(objective, x, precondition, record)
+        if solution is not None:
+            return solution
         x = point.x
     point, ending = (yield from objective.curvature_at(x, dtype)), NewtonEnding(objective, record, dtype)
     while True:
@@ -69,6 +63,43 @@ def few_hessians(objective: Objective, x0: Array, record: Record) -> Reads[Solut
                 return record.solution(stop)
             following = yield from with_hessian(following.x)
         point = following
+
+
+def by_gradients(
+    objective: Objective, x: Array, precondition: Callable[[Array], Array], record: Record, pace: float = np.inf
+) -> Reads[tuple[Point, Solution | None]]:
+    """Descend by reads of gradients alone, preconditioned by the sample, and certify the end by the sample.
+
+    Parameters
+    ----------
+    objective : Objective
+        An objective with a sample.
+    x : ndarray (n,)
+        The start, near the sample's minimum.
+    precondition : callable
+        ``g -> M^-1 g`` for g (n,), M being the sample's Hessian.
+    record : Record
+        Receives every point.
+    pace : float
+        Largest share of the gap that a step may leave; where one leaves more, the sample is of little use.
+
+    Returns
+    -------
+    (Point, Solution or None)
+        The last point, and the solution if the fit ends there.
+    """
+    assert objective.sample is not None
+    nearer = Within(min(record.tol, _BOUNDED) / (_LOOSER * objective.sample.largest_share), pace)
+    start = yield from objective.at(x)
+    point, estimate, stop = yield from lbfgs_descent(objective, start, Pairs.of(precondition), record, nearer)
+    if stop is not None and stop is not Status.STALLED:
+        return point, record.solution(stop)
+    if record.is_small(estimate, point.value):
+        gap = yield from _gap_by_sample(objective, point, objective.source.dtype)
+        if record.is_small(gap, point.value):
+            record.add(point, gap, "A")
+            return point, record.solution(Status.CONVERGED, point, gap, "A")
+    return point, None
 
 
 def _gap_by_sample(objective: Objective, point: Point, dtype: Any) -> Reads[float]:

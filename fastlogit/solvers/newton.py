@@ -9,16 +9,17 @@ import numpy as np
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.reads import Reads
 from fastlogit.solvers.factor import Factor
-from fastlogit.solvers.few_hessians import few_hessians
+from fastlogit.solvers.few_hessians import by_gradients, few_hessians
 from fastlogit.solvers.from_sample import newton_on_sample
 from fastlogit.solvers.line_search import lower_point
 from fastlogit.solvers.newton_ending import NewtonEnding
 from fastlogit.solvers.solution import Record, Solution, Status, better_start
 
-#: Up to this many parameters the Hessian is computed at every read but the first,
+#: Up to this many parameters the Hessian is computed at every read but the first.
 EVERY_READ = 320
-#: and if there is a sample only where it takes at most as long as this many reads.
-DEAR_HESSIAN = 3.6
+#: Where it takes longer than this many reads, and there is a sample, gradients alone are read first, as long as each
+#: step leaves no more than the second number's share of the gap.
+DEAR_HESSIAN, _PACE = 3.6, 0.1
 # Above this relative gap the sample's Hessian is of little use.
 _FAR = 0.1
 
@@ -33,13 +34,18 @@ def newton(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     -----
     A read of X for each step. Memory: several matrices (n, n) float64; `fastlogit.plan` counts them.
     """
-    if x0.size > EVERY_READ or _hessian_is_dear(objective):
+    if x0.size > EVERY_READ:
         return (yield from few_hessians(objective, x0, record))
     x, point, smaller = x0, None, (yield from objective.on_sample())
     if smaller is not None:
         low, factor, _ = yield from newton_on_sample(smaller, x0, np.float64)
         x = yield from better_start(objective, x0, low.x)
-        if x is low.x:
+        if x is low.x and _hessian_is_dear(objective):
+            last, end = yield from by_gradients(objective, x, factor.solve, record, _PACE)
+            if end is not None:
+                return end
+            x = last.x
+        elif x is low.x:
             point, stop = yield from _step_by_sample(objective, x, factor, record)
             if stop is not None:
                 return record.solution(stop)
@@ -59,8 +65,6 @@ def newton(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
 
 def _hessian_is_dear(objective: Objective) -> bool:
     """Return whether reads of gradients alone, preconditioned by the sample, take less time."""
-    if objective.sample is None:
-        return False
     shape = objective.source.costs
     return shape._replace(itemsize=8).hessian() > DEAR_HESSIAN * shape.read()
 

@@ -64,11 +64,11 @@ def test_gram(dtype):
     n = 23
     for n_features in (1, 7, 16, 31, 63, 79):
         size = padded(n_features)
-        B, inverse = (pack(rng.standard_normal(shape), dtype) for shape in ((n, n_features), n_features))
-        q, H, out = rng.uniform(0.5, 2, n), np.zeros((size, size)), np.empty(n, dtype)
+        B, inverse = (pack(rng.standard_normal(shape), dtype) for shape in ((ROWS_AT_ONCE, n_features), n_features))
+        q, H, out = rng.uniform(0.5, 2, n), np.zeros((size, size)), np.empty(ROWS_AT_ONCE, dtype)
         run(B, q, inverse, n, np.zeros_like(B), H, out)
-        near(np.triu(H), np.triu((B * q[:, None]).T @ B), dtype)
-        near(out, ((B * inverse) ** 2).sum(axis=1), dtype)
+        near(np.triu(H), np.triu((B[:n] * q[:, None]).T @ B[:n]), dtype)
+        near(out[:n], ((B[:n] * inverse) ** 2).sum(axis=1), dtype)
 
 
 @pytest.mark.parametrize(("view", "margins", "accumulate"), [(RowView, dot, outer), (ColumnView, outer, dot)])

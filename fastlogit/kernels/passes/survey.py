@@ -11,7 +11,14 @@ from numba.extending import overload
 from fastlogit.kernels.machine.jit import TILE_OPTIONS, kernel
 from fastlogit.kernels.machine.jit import tile as compiled
 from fastlogit.kernels.passes.first_order import row_weights
-from fastlogit.kernels.storages.protocol import ROWS_AT_ONCE, accumulate_moments, bounds, row_bounds, take
+from fastlogit.kernels.storages.protocol import (
+    ROWS_AT_ONCE,
+    accumulate_moments,
+    bounds,
+    row_bounds,
+    take,
+    tile_rows,
+)
 from fastlogit.kernels.storages.tiles import accumulate_squares, squares, tile_scratch
 
 # Rows of a tile.
@@ -104,14 +111,15 @@ def survey(
     ``far``, and positions to ``counts`` as in `draw`. ``base``: see `fastlogit.kernels.storages.tiles.squares`.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
+    T = min(_ROWS, tile_rows(storage, 1))
     S, F, square = np.empty(_ROWS), np.zeros(_ROWS), np.empty(_ROWS, inverse_scale.dtype)
     factor = np.empty(_ROWS if targets.class_weight.size else 0)
     sums = np.zeros((4, ROWS_AT_ONCE))
-    B, center = tile_scratch(storage, _ROWS, inverse_scale), shift.astype(inverse_scale.dtype)
+    B, center = tile_scratch(storage, T, inverse_scale), shift.astype(inverse_scale.dtype)
     found = begin - first
     G[chunk] = 0.0
-    for start in range(begin, end, _ROWS):
-        n = min(_ROWS, end - start)
+    for start in range(begin, end, T):
+        n = min(T, end - start)
         row_weights(targets, start, n, factor, S, F, sums)
         accumulate_moments(storage, start, n, S, shift, G[chunk], 1)
         take(storage, start, n, center, B)

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from fastlogit.kernels.machine.pointer import Pointer, choose, i64
 from fastlogit.kernels.machine.simd import Lanes
-from fastlogit.kernels.machine.vector import Sum, muladd
+from fastlogit.kernels.machine.vector import muladd
 
 _ROWS_OF_BLOCK = 4
 
@@ -74,18 +74,21 @@ def scale_rows(typingctx: Any, B: Any, q: Any, n: Any, Q: Any) -> Any:
 
 @intrinsic
 def row_squares(typingctx: Any, B: Any, inverse_scale: Any, n: Any, out: Any) -> Any:
-    """``out[r] = sum_j (B[r, j] inverse_scale[j])^2`` for r < n."""
+    """``out[r] = sum_j (B[r, j] inverse_scale[j])^2`` for r < n; B is read and out written by whole vectors of rows."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         lanes = Lanes(context, builder, B.dtype)
         b, inverse = (Pointer(context, builder, kind, args[i]) for i, kind in enumerate((B, inverse_scale)))
         squares = Pointer(context, builder, out, args[3])
-        with lanes.loop(i64(0), args[2]) as r:
-            total = Sum(lanes, lanes.zero)
+        with lanes.loop(i64(0), args[2], lanes.count) as first:
+            rows = [builder.add(first, i64(i)) for i in range(lanes.count)]
+            totals = lanes.sums(lanes.count)
             with lanes.loop(i64(0), b.shape[1], lanes.count) as j:
-                value = lanes.load(b.at(r, j)) * lanes.load(inverse.at(j))
-                total.value = muladd(value, value, total.value)
-            squares.store(total.value.sum(), r)
+                factor = lanes.load(inverse.at(j))
+                for row, total in zip(rows, totals, strict=True):
+                    value = lanes.load(b.at(row, j)) * factor
+                    total.value = muladd(value, value, total.value)
+            lanes.store(lanes.sums_of([total.value for total in totals]), squares.at(first))
         return context.get_dummy_value()
 
     return types.void(B, inverse_scale, types.int64, out), codegen

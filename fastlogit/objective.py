@@ -18,8 +18,8 @@ from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, PassSu
 
 # With more effective rows than this a column's ridge on the sample falls faster.
 _FEW_ROWS = 100.0
-# Above this size of coefficients float32 may overflow.
-_LARGE = 1e30
+#: Above this size of coefficients margins in float32 may overflow.
+LARGE = 1e30
 # A deviation whose square, and that of rows a thousand times farther out, float32 can hold; so for its inverse.
 _LARGE_COLUMN = 1e15
 _EPS, _ROUNDINGS = float(np.finfo(np.float64).eps), 16.0
@@ -123,15 +123,20 @@ class Objective:
         """Return the coefficients W of ``x - center`` that a pass takes, for the flat vector ``x``."""
         return self.scaling.to_pass(x.reshape(self.shape))
 
+    @property
+    def over_sample(self) -> "Objective | None":
+        """The same objective over the sample alone, or None if there is no sample."""
+        return None if self.sample is None else replace(self, source=self.sample, sample=None, n_passes=0)
+
     def on_sample(self) -> "Reads[Objective | None]":
-        """Return the same objective over the sample alone, or None if there is no sample; one read of the sample.
+        """Return `over_sample` as it is minimised; one read of the sample.
 
         Each column gets a ridge worth one of its effective rows, or less if it has more than 100: the coefficient of a
         rare level that occurs in the sample with one class only would otherwise go to infinity.
         """
-        if self.sample is None:
+        alone = self.over_sample
+        if alone is None:
             return None
-        alone = replace(self, source=self.sample, sample=None, n_passes=0)
         rows = np.maximum((yield from alone.effective_rows()), 1.0)
         return replace(alone, ridge=0.25 * self.weight / rows * np.minimum(1.0, _FEW_ROWS / rows))
 
@@ -154,7 +159,7 @@ class Objective:
 
     def _with_room(self, W: Array, dtype: Any) -> Any:
         """Return ``dtype``, or float64 if coefficients, and so margins, may overflow float32."""
-        return np.float64 if np.abs(W).max() > _LARGE else dtype
+        return np.float64 if np.abs(W).max() > LARGE else dtype
 
     def _with_room_for_products(self, dtype: Any) -> Any:
         """Return ``dtype``, or float64 if squares of columns in their own units may overflow or underflow float32."""
@@ -270,13 +275,13 @@ class Objective:
         all, in the order of definiteness. A row of the sample stands for at most `Source.largest_share` rows: divided
         by it, no row counts more than once.
         """
-        if self.sample is None:
+        alone = self.over_sample
+        if alone is None:
             return None
-        alone = replace(self, source=self.sample, sample=None, n_passes=0)
         hess = (yield from alone.curvature_at(x, dtype)).hess
         assert hess is not None
         penalty = np.diag(self.smooth.curvature)
-        return np.asarray((hess - penalty) / self.sample.largest_share + penalty)
+        return np.asarray((hess - penalty) / alone.source.largest_share + penalty)
 
     def mean_curvature(self, x: Array) -> Reads[tuple[Array, Array]]:
         """Return ``G = sum_i s_i x~_i x~_i'`` and the weighted mean of ``diag(p_i) - p_i p_i'`` at ``x``.

@@ -173,3 +173,17 @@ def test_probabilities_of_margins_that_overflow():
     with np.errstate(all="raise"):
         P = model.predict_proba(np.array([[5.0, 5.0], [-5.0, -5.0]]))
     assert P.tolist() == [[0.0, 1.0], [1.0, 0.0]]
+
+
+def test_margins_that_float32_does_not_hold(monkeypatch):
+    X = np.array([[1.0], [-1.0]], np.float32)
+    model = fl.LogisticRegression().fit(X, [0, 1])
+    for little in (costs.LITTLE, 0):  # in NumPy, and by a kernel
+        monkeypatch.setattr(costs, "LITTLE", little)
+        with np.errstate(all="raise"):
+            model.coef_ = np.array([[1e300]])
+            assert model.decision_function(X).tolist() == [1e300, -1e300]
+            assert model.predict_proba(X).tolist() == [[0.0, 1.0], [1.0, 0.0]]
+            model.coef_ = np.array([[1e30]])
+            assert model.decision_function(1e30 * X).tolist() == [np.inf, -np.inf]
+            assert model.predict(1e30 * X).tolist() == [1, 0]

@@ -16,6 +16,7 @@ from fastlogit.estimators.labels import is_soft
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.machine.jit import max_threads, threads
 from fastlogit.kernels.storages.storage import margins_at
+from fastlogit.objective import LARGE
 from fastlogit.prediction import decision_function, parts, predict_proba
 from fastlogit.sources import plain
 from fastlogit.sources.frames import check_names, names_of
@@ -49,6 +50,8 @@ class PredictionInput:
         n = model.n_threads
         self._n_threads: Any = min(int(n), max_threads()) if isinstance(n, Integral) else n
         coef = dense(model.coef_).T
+        if max(np.abs(coef).max(), np.abs(model.intercept_).max()) > LARGE:
+            self._dtype = np.dtype(np.float64)
         center = getattr(model, "_center", np.zeros(len(coef))).astype(self._dtype).astype(np.float64)
         self._at = np.vstack([coef, model.intercept_ + margins_at(center, coef)]), center, self._dtype
         self._offset = as_offset(offset, self.storage.shape[0], coef.shape[1])
@@ -60,7 +63,8 @@ class PredictionInput:
     def margins(self, rows: tuple[int, int] | None = None) -> NDArray[Any]:
         """Return the margins (rows, K), of all rows or of a range (first, last); of few rows without a kernel."""
         if self._is_little:
-            Z = self._little_margins().astype(self._dtype)[slice(None) if rows is None else slice(*rows)]
+            with np.errstate(over="ignore"):  # infinite where float32 has no room, as a kernel's
+                Z = self._little_margins().astype(self._dtype)[slice(None) if rows is None else slice(*rows)]
         else:
             with threads(self._n_threads):
                 Z = decision_function(self.storage, *self._at, self._offset, rows)

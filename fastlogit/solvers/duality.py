@@ -1,15 +1,19 @@
 """Bound D on the gap ``F - F*``, from the gradient and the penalty by Fenchel duality; no Hessian is needed.
 
 Let P be the penalty's second derivative, positive for every coefficient and 0 for intercepts, ``g = (g_w, g_b)`` the
-gradient, ``C_i = s_i (diag(p_i) - p_i p_i')``, ``h = sum_i C_i``, ``a = sum_i x_i C_i``, and ``u = h^+ g_b``. Then
+gradient, ``C_i = s_i (diag(p_i) - p_i p_i')``, and f_i any numbers from 0 to f. With ``h = sum_i f_i C_i``,
+``a = sum_i f_i x_i C_i`` and ``u = h^+ g_b``
 
-    F - F*  <=  1/2 sum_j (g_w - a u)_j^2 / P_j  +  g_b' u          if max u - min u <= 1.
+    F - F*  <=  1/2 sum_j (g_w - a u)_j^2 / P_j  +  f g_b' u          if f (max u - min u) <= 1.
 
-Proof: ``q_i = p_i - (diag(p_i) - p_i p_i') u`` are probabilities, so that ``loss_i(z) >= (q_i - y_i)' z + H(q_i)`` for
-every z, where H is the entropy. The sum over rows of ``s_i (q_i - y_i)`` is ``g_b - h u = 0``: intercepts drop out. The
-remaining lower bound of F is smallest at ``w = -P^-1 (g_w - a u - P w)``. Its difference to F is half the squared norm
-above plus the sum of ``s_i KL(q_i || p_i)``, each at most chi-squared, ``u' C_i u``. With two classes there is one
-margin, and u is a number.
+Proof: ``q_i = p_i - f_i (diag(p_i) - p_i p_i') u`` are probabilities, so that ``loss_i(z) >= (q_i - y_i)' z + H(q_i)``
+for every z, where H is the entropy. The sum over rows of ``s_i (q_i - y_i)`` is ``g_b - h u = 0``: intercepts drop out.
+The remaining lower bound of F is smallest at ``w = -P^-1 (g_w - a u - P w)``. Its difference to F is half the squared
+norm above plus the sum of ``s_i KL(q_i || p_i)``, each at most chi-squared, ``f_i^2 u' C_i u <= f f_i u' C_i u``. With
+two classes there is one margin, and u is a number.
+
+All f_i are 1, or each is the number of rows that a row of the sample stands for, and 0 for the other rows: then h and a
+cost a read of the sample alone, and the last term, as a rule much the smaller one, is up to f times larger.
 
 The bound holds at any point, near the optimum or not. It may exceed the gap by a factor of the loss's curvature over
 the penalty's, which a few more steps make up for.
@@ -37,7 +41,7 @@ def expected_gap(objective: Objective, point: Point) -> float:
     return 0.5 * objective.smooth.dual_square(point.grad)
 
 
-def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[float]:
+def gap(objective: Objective, point: Point, hess: Array | None = None, sample: Objective | None = None) -> Reads[float]:
     """Return bound D at a point, or infinity if it does not exist.
 
     Parameters
@@ -46,11 +50,14 @@ def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[
         A point whose gradient was computed in float64.
     hess : ndarray (n, n), optional
         The Hessian there, in float64.
+    sample : Objective, optional
+        The objective over the sample, which then is read for the intercepts' part instead of X.
 
     Notes
     -----
     Reads of X: none without intercepts or with ``hess``, else one for two classes and two for more.
     """
+    read, share = (objective, 1.0) if sample is None else (sample, sample.source.largest_share)
     K, g, squared = objective.shape[1], point.grad, objective.smooth.dual_square
     rounding = yield from objective.rounding(point)
     error = squared(rounding) ** 0.5
@@ -62,28 +69,28 @@ def gap(objective: Objective, point: Point, hess: Array | None = None) -> Reads[
     if hess is not None:
         h = hess[-K:, -K:].copy()
     elif K == 1:
-        along = yield from objective.hess_vec(point.x, np.append(np.zeros(len(g) - 1), 1.0), np.float64)
+        along = yield from read.hess_vec(point.x, np.append(np.zeros(len(g) - 1), 1.0), np.float64)
         h = along[-1:, None].copy()
     else:
-        h = yield from objective.class_curvature(point.x, np.float64)
+        h = yield from read.class_curvature(point.x, np.float64)
     if not h.diagonal().min() > 0.0:
         return _ENDLESS
     if K > 1:  # h is singular for equal changes of all intercepts, which have no gradient: any curvature will do
         h += np.sqrt(np.outer(h.diagonal(), h.diagonal())) / K
     factor = DenseFactor.of(h)
     u = factor.solve(g[-K:])
-    if factor.is_singular or np.ptp(np.append(u, 0.0)) > 1.0:
+    if factor.is_singular or share * np.ptp(np.append(u, 0.0)) > 1.0:
         return _ENDLESS
     shift = np.zeros_like(g)
     shift[-K:] = u
     if along is not None:
         left = g - along * u
     else:
-        left = g - ((yield from objective.hess_vec(point.x, shift, np.float64)) if hess is None else hess @ shift)
+        left = g - ((yield from read.hess_vec(point.x, shift, np.float64)) if hess is None else hess @ shift)
     # rounding errors of the intercepts' part: the residual of u, and those of g_b
     rest = factor.norm_bound(left[-K:]) + factor.norm_bound(rounding[-K:])
     intercepts = max(float(g[-K:] @ u), 0.0) ** 0.5 + rest
-    return float(0.5 * (squared(left) ** 0.5 + error) ** 2 + intercepts**2)
+    return float(0.5 * (squared(left) ** 0.5 + error) ** 2 + share * intercepts**2)
 
 
 class Ending:
@@ -112,7 +119,12 @@ class Ending:
         promised = max(expected, 2.0 * estimate) / _SHARE
         if expected > 0.5 * self._tried or not self._record.is_small(promised, point.value):
             return False
-        self._tried, self._bound = expected, (yield from gap(self._objective, point, hess))
+        self._tried, sample = expected, self._objective.over_sample
+        if hess is None and sample is not None:
+            self._bound = yield from gap(self._objective, point, sample=sample)
+            if self._record.is_small(self._bound, point.value):
+                return True
+        self._bound = yield from gap(self._objective, point, hess)
         return self._record.is_small(self._bound, point.value)
 
     def restart(self) -> None:

@@ -76,7 +76,7 @@ def test_certificates_hold_on_many_problems():
 
 def check_duality(seeds):
     """Bound D, where the solvers that know no Hessian end, and far from there."""
-    kinds = []
+    kinds, finite = [], 0
     for seed in seeds:
         X, y, settings = problem(seed)
         if settings["C"] == np.inf:
@@ -92,13 +92,17 @@ def check_duality(seeds):
         C = settings.pop("C")
         source = memory_source(X, y, **settings)
         for fit_intercept in (True, False):
-            objective = Problem.prepare(source, fit_intercept=fit_intercept).objective(Ridge(C))
+            objective = Problem.prepare(source, len(X) // 3, fit_intercept=fit_intercept).objective(Ridge(C))
             x = np.random.default_rng(seed).standard_normal(objective.shape)
             x[-1] = 0.1 * x[-1] if fit_intercept else 0.0
             x = (x - x.mean(axis=1, keepdims=True) if x.shape[1] > 1 else x).ravel() / 10
             point = run(objective.at(x))
             lowest = float(best) if fit_intercept else fl.solve(X, y, C=C, fit_intercept=False, **settings).value
             assert point.value - lowest <= run(duality.gap(objective, point)) * (1 + 1e-9), seed
+            by_sample = run(duality.gap(objective, point, sample=objective.over_sample))
+            assert point.value - lowest <= by_sample * (1 + 1e-9), seed
+            finite += fit_intercept and np.isfinite(by_sample)
+    assert finite > 5
     assert kinds.count("D") > 0.9 * len(kinds)
 
 
@@ -410,6 +414,31 @@ def test_a_callback_stops_the_fit_at_its_first_call():
     seen = []
     solution = fl.solve(X, y, C=2.0, solver="newton", callback=lambda row: seen.append(row) or True)
     assert solution.status is solutions.Status.INTERRUPTED and len(seen) == 1 and solution.n_passes == 2
+
+
+@pytest.mark.parametrize("spectrum", ["flat", "falling"])
+def test_lbfgs_keeps_to_the_diagonal_where_the_hessian_is_nearly_diagonal(spectrum, monkeypatch):
+    """It takes the diagonal at the sample's minimum, else the sample's Hessian there, worth a price of many reads."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60_000, 60))
+    if spectrum == "falling":
+        X = X / np.arange(1.0, 61.0) @ np.linalg.qr(rng.standard_normal((60, 60)))[0]
+    z = X @ rng.standard_normal(60) * (0.3 if spectrum == "flat" else 3.0)
+    seen, run_all = [], Source.run_all
+
+    def look(self, operations):
+        seen.extend((name, self.n_samples == len(X)) for name, _ in operations)
+        return run_all(self, operations)
+
+    monkeypatch.setattr(Source, "run_all", look)
+    y = (rng.random(len(z)) < 1 / (1 + np.exp(-z))).astype(int)
+    a_read = memory_source(X, y).costs.read()
+    monkeypatch.setattr("fastlogit.solvers.preconditioner.price", lambda objective: 20.0 * a_read)
+    solution = fl.solve(X, y, solver="lbfgs", tol=1e-8)
+    assert solution.converged and solution.gap_kind == "D"
+    assert ("grad_hess", False) not in seen if spectrum == "flat" else ("grad_hess", False) in seen
+    assert ("hess_vec", True) not in seen and seen[-1] == ("hess_vec", False)  # the sample closes bound D
+    assert seen.count(("loss_grad", True)) <= 10
 
 
 @pytest.mark.parametrize(("is_dear", "kind"), [(False, "P"), (True, "A")])

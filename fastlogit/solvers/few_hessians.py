@@ -20,12 +20,14 @@ from fastlogit.solvers.lbfgs import Pairs, lbfgs_descent
 from fastlogit.solvers.line_search import lower_point
 from fastlogit.solvers.newton_ending import NewtonEnding
 from fastlogit.solvers.quadratic_model import Model
-from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, better_start
+from fastlogit.solvers.solution import Record, Solution, Status, better_start
 
 #: Up to this relative gap a Hessian is kept, and corrected by L-BFGS; above, it changes too much from step to step.
-_KEEP, _KEEP_ON_SAMPLE = 1e-3, 0.03
+_KEEP = 1e-3
 #: The sample's bound is up to `largest_share` times the gap: L-BFGS descends to ``tol`` divided by that and by this.
 _LOOSER = 2.0
+# If that is not enough, it descends to this share of it.
+_NEARER = 0.01
 #: From this relative gap on bound A is usually finite: a larger ``tol`` is treated as this, which saves the Hessian of
 #: all rows.
 _BOUNDED = 1e-6
@@ -86,34 +88,35 @@ def by_gradients(
     Returns
     -------
     (Point, Solution or None)
-        The last point, and the solution if the fit ends there.
+        The last point, or the start if a single step was too slow, and the solution if the fit ends there.
     """
     assert objective.sample is not None
-    nearer = Within(min(record.tol, _BOUNDED) / (_LOOSER * objective.sample.largest_share), pace)
-    start = yield from objective.at(x)
-    point, estimate, stop = yield from lbfgs_descent(objective, start, Pairs.of(precondition), record, nearer)
-    if stop is not None and stop is not Status.STALLED:
-        return point, record.solution(stop)
-    if record.is_small(estimate, point.value):
+    enough = min(record.tol, _BOUNDED) / (_LOOSER * objective.sample.largest_share)
+    start, pairs = (yield from objective.at(x)), Pairs.of(precondition)
+    point = start
+    for tol in (enough, _NEARER * enough):  # where bound A does not exist yet it often does after a step more
+        nearer = Within(tol, pace)
+        point, estimate, stop = yield from lbfgs_descent(objective, point, pairs, record, nearer)
+        if stop is not None and stop is not Status.STALLED:
+            return point, record.solution(stop)
+        if not estimate <= enough * abs(point.value):
+            break
         gap = yield from _gap_by_sample(objective, point, objective.source.dtype)
         if record.is_small(gap, point.value):
             record.add(point, gap, "A")
             return point, record.solution(Status.CONVERGED, point, gap, "A")
-    return point, None
+    # where the first step is slow already it has sent coefficients of rare levels anywhere
+    return point if len(pairs) > 1 else start, None
 
 
 def _gap_by_sample(objective: Objective, point: Point, dtype: Any) -> Reads[float]:
     """Return bound A, or infinity, with a lower bound in place of the Hessian: not a smaller bound.
 
-    No read of X if a bound on the rows' norms is known and will do, else one.
+    No read of X if a bound on the rows' norms is known, else one.
     """
     hess = yield from objective.hess_below(point.x, dtype)
-    if np.isfinite(objective.widest):
-        below = replace(point, hess=hess, largest_norm=objective.widest)
-        gap, kind = (yield from Model.at(objective, below, dtype)).gap()
-        if kind == "A":
-            return gap
-    below = replace(point, hess=hess, largest_norm=(yield from objective.widest_row()))
+    widest = objective.widest if np.isfinite(objective.widest) else (yield from objective.widest_row())
+    below = replace(point, hess=hess, largest_norm=widest)
     gap, kind = (yield from Model.at(objective, below, dtype)).gap()
     return gap if kind == "A" else np.inf
 
@@ -125,10 +128,5 @@ def _from_sample(
     smaller = yield from objective.on_sample()
     if smaller is None:
         return x0, None
-    dtype = smaller.source.dtype
-    point, factor, step = yield from newton_on_sample(smaller, x0, dtype, _KEEP_ON_SAMPLE)
-    if step is not None:
-        pairs, on_sample, within = Pairs.of(factor.solve), record.on_sample(smaller), Within(SAMPLE_TOL)
-        following = yield from smaller.at(point.x + step, dtype)
-        point = (yield from lbfgs_descent(smaller, following, pairs, on_sample, within, dtype))[0]
-    return (yield from better_start(objective, x0, point.x)), factor.solve
+    low, factor = yield from newton_on_sample(smaller, x0, record, smaller.source.dtype)
+    return (yield from better_start(objective, x0, low.x)), factor.solve

@@ -1,22 +1,23 @@
 """Where Newton's methods start: near the minimum over a sample, which fits in the cache."""
 
-from functools import partial
 from typing import Any
 
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.reads import Reads
+from fastlogit.solvers.duality import Within
 from fastlogit.solvers.factor import Factor
+from fastlogit.solvers.lbfgs import Pairs, lbfgs_descent
 from fastlogit.solvers.line_search import lower_point
 from fastlogit.solvers.quadratic_model import identified, newton_step
-from fastlogit.solvers.solution import SAMPLE_TOL
+from fastlogit.solvers.solution import SAMPLE_TOL, Record
 
-_STEPS = 30
+_HESSIANS = 30
+# A Hessian takes as long as several gradients: L-BFGS corrects it as long as each step leaves no more of the gap.
+_PACE = 0.3
 
 
-def newton_on_sample(
-    smaller: Objective, x: Array, dtype: Any, near: float = 0.0
-) -> Reads[tuple[Point, Factor, Array | None]]:
-    """Take Newton's steps on a sample, to a relative gap of `SAMPLE_TOL`.
+def newton_on_sample(smaller: Objective, x: Array, record: Record, dtype: Any) -> Reads[tuple[Point, Factor]]:
+    """Minimise over a sample, to a relative gap of `SAMPLE_TOL`, with few Hessians.
 
     Parameters
     ----------
@@ -24,29 +25,27 @@ def newton_on_sample(
         The objective over the sample.
     x : ndarray (n,)
         The start.
+    record : Record
+        That of the fit.
     dtype : dtype
         Type of the products of Hessians.
-    near : float
-        Relative gap below which the next step is left to the caller.
 
     Returns
     -------
-    (Point, Factor, ndarray or None)
-        The last point, the factorisation of its Hessian, and the step from there if it is left to the caller.
+    (Point, Factor)
+        The last point, and the factorisation of its Hessian.
     """
-    evaluate = partial(smaller.curvature_at, dtype=dtype)
-    point = yield from evaluate(x)
-    for _ in range(_STEPS):
+    point, on_sample = (yield from smaller.curvature_at(x, dtype)), record.on_sample(smaller)
+    for _ in range(_HESSIANS):
         assert point.hess is not None
-        H = identified(point.hess, smaller.shape[1])
-        factor, step, _ = newton_step(H, point.grad, point.value, smaller.weight)
+        factor, step, _ = newton_step(identified(point.hess, smaller.shape[1]), point.grad, point.value, smaller.weight)
         slope = float(point.grad @ step)
         if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value:
             break
-        if -0.5 * slope < near * point.value:
-            return point, factor, step
-        following, _ = yield from lower_point(smaller, point, step, slope, evaluate)
+        following, _ = yield from lower_point(smaller, point, step, slope, smaller.at)
         if following is None:
             break
-        point = following
-    return point, factor, None
+        within = Within(SAMPLE_TOL, _PACE)
+        following, _, _ = yield from lbfgs_descent(smaller, following, Pairs.of(factor.solve), on_sample, within)
+        point = yield from smaller.curvature_at(following.x, dtype)
+    return point, factor

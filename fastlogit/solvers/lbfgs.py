@@ -30,6 +30,9 @@ class Pairs:
         self.inverse = inverse
         self._pairs: deque[tuple[Array, Array, float]] = deque(maxlen=_MEMORY)
 
+    def __len__(self) -> int:
+        return len(self._pairs)
+
     @classmethod
     def of(cls, solve: Callable[[Array], Array]) -> "Pairs":
         """Return pairs that correct a fixed inverse Hessian."""
@@ -133,15 +136,17 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     smaller = yield from objective.on_sample()
     inverse = Preconditioner(objective) if smaller is None else Preconditioner(smaller, whole=objective)
     pairs, x = Pairs(inverse), x0
-    if smaller is not None:  # the pairs that it leaves serve for all rows too
+    if smaller is not None:
         low = yield from on_sample(smaller, x0, pairs, record, dtype)
         x = yield from better_start(objective, x0, low)
+    point = yield from objective.at(x, dtype)
+    if smaller is not None and (yield from inverse.settle(point)):
+        pairs = Pairs(inverse)  # without those that correct what was there before
     if dtype != np.float64:
         rough = Within(max(_ROUGH_TOL, record.tol))
-        point = yield from objective.at(x, dtype)
         point, gap, stop = yield from lbfgs_descent(objective, point, pairs, record, rough, dtype)
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop, point, gap, "estimate")
-        x = point.x
-    ending, point = Ending(objective, record), (yield from objective.at(x))
+        point = yield from objective.at(point.x - pairs.solve(point.grad))
+    ending = Ending(objective, record)
     return ending.solution(*(yield from lbfgs_descent(objective, point, pairs, record, ending)))

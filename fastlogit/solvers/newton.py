@@ -19,7 +19,7 @@ from fastlogit.solvers.solution import Record, Solution, Status, better_start
 EVERY_READ = 320
 #: Where it takes longer than this many reads, and there is a sample, gradients alone are read first, as long as each
 #: step leaves no more than the second number's share of the gap.
-DEAR_HESSIAN, _PACE = 3.6, 0.1
+DEAR_HESSIAN, _PACE = 3.0, 0.1
 # Above this relative gap the sample's Hessian is of little use.
 _FAR = 0.1
 
@@ -38,7 +38,7 @@ def newton(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
         return (yield from few_hessians(objective, x0, record))
     x, point, smaller = x0, None, (yield from objective.on_sample())
     if smaller is not None:
-        low, factor, _ = yield from newton_on_sample(smaller, x0, np.float64)
+        low, factor = yield from newton_on_sample(smaller, x0, record, np.float64)
         x = yield from better_start(objective, x0, low.x)
         if x is low.x and _hessian_is_dear(objective):
             last, end = yield from by_gradients(objective, x, factor.solve, record, _PACE)

@@ -35,6 +35,8 @@ _AT_ONCE = 4.0
 _SPARSE_AT_ONCE = 64.0
 # The first digits of a gap come this many times faster than the last.
 _FASTER = 3.0
+# A spread of eigenvalues up to which a Hessian is nearly diagonal, and the reads that each 1 of it takes.
+_NEARLY_DIAGONAL, _SPARED = 0.1, 8.0
 # Class directions' curvatures are raised to at least this share of the largest,
 _SMALLEST_CURVATURE = 1e-3
 # and divided into at most this many groups, each with one factorisation.
@@ -66,9 +68,10 @@ class Preconditioner:
         self.solve = _inverse_of_diagonal(objective.hess_diag_at_zero)
         self._objective = objective
         self._price = max(price(objective), _FEWEST * objective.source.costs.read())
-        self._spent, self._first = 0.0, 0.0
+        self._spent, self._first, self._is_made = 0.0, 0.0, False
         shape = (whole or objective).source.costs
-        if self._price <= (_SPARSE_AT_ONCE if whole and shape.is_sparse else _AT_ONCE) * shape.read():
+        self._read = shape.read()
+        if self._price <= (_SPARSE_AT_ONCE if whole and shape.is_sparse else _AT_ONCE) * self._read:
             self._spent = self._price
 
     def left(self, objective: Objective) -> float:
@@ -79,6 +82,31 @@ class Preconditioner:
     def count(self, objective: Objective) -> None:
         """Count a read of an objective's rows."""
         self._spent += objective.source.costs.read()
+
+    def settle(self, point: Point) -> Reads[bool]:
+        """Choose between the diagonal and a better one at a sample's minimum, if none was made; return whether.
+
+        With M the diagonal, let the spread of ``M^-1/2 H M^-1/2`` be the variance of its eigenvalues, whose mean is 1,
+        without those that softmax leaves 0, and without what a sample of so few rows adds. Their mean square is
+        estimated by a vector of random signs (M. Hutchinson, "A stochastic estimator of the trace of the influence
+        matrix", Communications in Statistics 18 (1989) 1059). At most four reads of the sample.
+        """
+        if self._is_made:
+            return False
+        objective, K = self._objective, self._objective.shape[1]
+        diagonal = yield from objective.hess_diag(point.x)
+        root = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], len(root))
+        product = (yield from objective.hess_vec(point.x, signs / root)) / root
+        mean_square = float(product @ product) / len(root) * (1.0 - 1.0 / K if K > 1 else 1.0)
+        spread = mean_square - 1.0 - objective.source.n_features / objective.source.n_samples
+        if spread < _NEARLY_DIAGONAL:
+            self.solve, self._spent = _inverse_of_diagonal(diagonal), 0.0
+            return True
+        if self._price < _SPARED * spread * self._read:
+            yield from self._make(point)
+            return True
+        return False
 
     def renew(self, point: Point) -> Reads[bool]:
         """Make it at a point if it is due, unless the fit is expected to end in less time without; return whether.
@@ -98,10 +126,13 @@ class Preconditioner:
         missing = np.log(max(gap / goal, 10.0)) if goal > 0.0 else 0.0
         if _FASTER * missing * self._spent <= digits * self._price:
             return False
-        self.solve, self._spent = (yield from preconditioner(self._objective, point.x)), 0.0
+        yield from self._make(point)
+        return True
+
+    def _make(self, point: Point) -> Reads[None]:
+        self.solve, self._spent, self._is_made = (yield from preconditioner(self._objective, point.x)), 0.0, True
         self._first = 0.5 * float(point.grad @ self.solve(point.grad))
         self._price *= _DEARER
-        return True
 
 
 @dataclass

@@ -14,9 +14,9 @@ from fastlogit.sources.block import HESSIAN_ROWS
 from fastlogit.sources.protocol import Source
 from fastlogit.sources.sums import n_margins
 
-# A sample has 1/16 of the rows but no more than 1000 for each parameter, or 1/64, or 10 for each parameter; if that is
+# A sample has 1/16 of the rows but no more than 150 for each parameter, or 1/64, or 10 for each parameter; if that is
 # more than 1/4 of all, there is none.
-_SHARE, _ENOUGH_PER_COLUMN, _SMALL_SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 1000, 1.0 / 64.0, 10, 0.25
+_SHARE, _ENOUGH_PER_COLUMN, _SMALL_SHARE, _ROWS_PER_COLUMN, _LARGEST_SHARE = 1.0 / 16.0, 150, 1.0 / 64.0, 10, 0.25
 _SMALLEST_SAMPLE = 4096
 #: Up to this many parameters a Hessian takes little time compared with the read that computes it,
 CHEAP_HESSIAN = 128

@@ -16,7 +16,7 @@ from fastlogit.kernels.machine.jit import kernel
 from fastlogit.kernels.machine.jit import tile as compiled
 from fastlogit.kernels.machine.pointer import i64
 from fastlogit.kernels.machine.vector import Sum, Vector, muladd, where
-from fastlogit.kernels.passes.first_order import class_factors, row_weights, tile_for
+from fastlogit.kernels.passes.first_order import class_factors, put_totals, row_weights, tile_for
 from fastlogit.kernels.storages.protocol import (
     ROWS_AT_ONCE,
     accumulate,
@@ -116,8 +116,7 @@ def grad_hess(
                 _curvature(P, F, k, m, K, n, c)
                 accumulate_gram(storage, start, n, n_features, c, B, Q, H[chunk, block])
                 block += 1
-    for k in range(K + 3):
-        totals[chunk, k] = sums[k].min() if k == K + SMALLEST_MARGIN else sums[k].sum()
+    put_totals(sums, K, totals[chunk])
     totals[chunk, K + 3] = largest
 
 

@@ -98,6 +98,19 @@ def row_weights(targets: Any, start: int, n: int, factor: Any, S: Any, F: Any, s
     weigh_and_sum(targets.weight, factor, start, n, as_rows(S), F, F, sums)
 
 
+@compiled
+def put_totals(sums: Any, K: int, totals: Any) -> None:
+    """Write what `weigh_and_sum` left in each lane of ``sums`` to ``totals`` (K + 3,), added up, or the smallest."""
+    for k in range(K + 3):
+        total = sums[k, 0]
+        for other in sums[k, 1:]:
+            if k != K + SMALLEST_MARGIN:
+                total += other
+            elif other < total:
+                total = other
+        totals[k] = total
+
+
 @kernel
 def loss_grad(
     chunk: int,
@@ -136,8 +149,7 @@ def loss_grad(
         class_factors(targets, start, n, factor)
         weigh_and_sum(targets.weight, factor, start, n, Z, F, M, sums)
         accumulate(storage, start, n, tile, center, gradient, 2)
-    for k in range(K + 3):
-        totals[chunk, k] = sums[k].min() if k == K + SMALLEST_MARGIN else sums[k].sum()
+    put_totals(sums, K, totals[chunk])
 
 
 @kernel

@@ -16,7 +16,26 @@ def _as_logits(values: ArrayLike, name: str) -> NDArray[Any]:
     return array if array.dtype in (np.float32, np.float64) and array.dtype.isnative else array.astype(np.float64)
 
 
-def softmax(x: ArrayLike, axis: int = -1, *, n_threads: int | None = None) -> NDArray[Any]:
+def _output(out: NDArray[Any] | None, like: NDArray[Any]) -> NDArray[Any]:
+    """Return an array for the result: ``out`` if it is one, else a new one."""
+    if out is None:
+        return np.empty(like.shape, like.dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}, but a NumPy array is needed")
+    if out.shape != like.shape or out.dtype != like.dtype or not out.flags.c_contiguous or not out.flags.writeable:
+        kind = f"{out.dtype} {out.shape}{'' if out.flags.c_contiguous else ' not in C order'}"
+        raise ValueError(
+            f"out is {kind}{'' if out.flags.writeable else ' and read-only'}, but the result needs a writable array "
+            f"{like.dtype} {like.shape} in C order"
+        )
+    if np.shares_memory(out, like):
+        raise ValueError("out overlaps the input, which is read after out is written to: give an array of its own")
+    return out
+
+
+def softmax(
+    x: ArrayLike, axis: int = -1, *, out: NDArray[Any] | None = None, n_threads: int | None = None
+) -> NDArray[Any]:
     """Return ``e^x / sum e^x`` along an axis, the largest element subtracted first.
 
     Parameters
@@ -25,20 +44,23 @@ def softmax(x: ArrayLike, axis: int = -1, *, n_threads: int | None = None) -> ND
         Logits, of any shape.
     axis : int
         The axis of the classes.
+    out : ndarray, optional
+        Receives the result: an array in C order of the result's shape and type, apart from x. Without it a third of the
+        time goes into new memory.
     n_threads : int, optional
         Threads of the kernel; by default all.
 
     Returns
     -------
     ndarray
-        Of the shape of x; float32 if x is, else float64.
+        Of the shape of x; float32 if x is, else float64. ``out`` if given.
 
     Raises
     ------
     numpy.exceptions.AxisError
         If x has no such axis.
-    TypeError
-        If x does not have real numbers.
+    TypeError, ValueError
+        If x does not have real numbers, or out is not as described.
 
     Notes
     -----
@@ -46,7 +68,7 @@ def softmax(x: ArrayLike, axis: int = -1, *, n_threads: int | None = None) -> ND
     """
     z = _as_logits(x, "x")
     axis = np.lib.array_utils.normalize_axis_index(axis, z.ndim)
-    out = np.empty(z.shape, z.dtype)
+    out = _output(out, z)
     if z.size == 0:
         return out
     outer, K = int(np.prod(z.shape[:axis])), z.shape[axis]
@@ -111,15 +133,17 @@ def cross_entropy_loss(logits: ArrayLike, labels: ArrayLike, *, n_threads: int |
     return float(totals.sum() / len(z))
 
 
-def grad_of_loss_wrt_logits(logits: ArrayLike, labels: ArrayLike, *, n_threads: int | None = None) -> NDArray[Any]:
+def grad_of_loss_wrt_logits(
+    logits: ArrayLike, labels: ArrayLike, *, out: NDArray[Any] | None = None, n_threads: int | None = None
+) -> NDArray[Any]:
     """Return the gradient of `cross_entropy_loss`: ``(softmax(logits) - onehot(labels)) / N``, shape (N, K).
 
-    Parameters and errors as in `cross_entropy_loss`; float32 if the logits are, else float64. One read of the logits
-    and one write. The entry of a row's own label is computed as minus the sum of the others, so that it keeps its
-    digits where that label's probability is near 1.
+    Parameters and errors as in `cross_entropy_loss`, ``out`` as in `softmax`; float32 if the logits are, else float64.
+    One read of the logits and one write. The entry of a row's own label is computed as minus the sum of the others, so
+    that it keeps its digits where that label's probability is near 1.
     """
     z, codes = _as_matrix(logits, labels)
-    out, chunks = np.empty(z.shape, z.dtype), n_chunks(len(z), 1, LOSS_PRODUCTS * z.shape[1])
+    out, chunks = _output(out, z), n_chunks(len(z), 1, LOSS_PRODUCTS * z.shape[1])
     with threads(n_threads):
         passes.cross_entropy_grad(chunks, z, codes, z.dtype.type(1.0 / len(z)), out)
     return out

@@ -135,6 +135,31 @@ def test_softmax_along_every_axis(shape, dtype):
         np.testing.assert_allclose(got, fl.reference.softmax(x, axis), rtol=1e-13 if dtype == np.float64 else 2e-5)
 
 
+@pytest.mark.parametrize("K", [5, 100])
+def test_results_are_written_where_the_caller_wants(K):
+    z, labels = np.random.default_rng(0).standard_normal((40, K)), np.arange(40) % K
+    for function in (fl.softmax, lambda z, **more: fl.grad_of_loss_wrt_logits(z, labels, **more)):
+        out = np.full_like(z, np.nan)
+        assert function(z, out=out) is out
+        np.testing.assert_array_equal(out, function(z))
+        read_only = np.empty_like(z)
+        read_only.flags.writeable = False
+        for bad, sentence in (
+            (z, "out overlaps the input"),
+            (
+                np.empty((K, 40)),
+                rf"out is float64 \({K}, 40\), but the result needs a writable array float64 \(40, {K}\)",
+            ),
+            (np.empty((K, 40)).T, "not in C order"),
+            (np.empty((40, K), np.float32), "out is float32"),
+            (read_only, "and read-only"),
+        ):
+            with pytest.raises(ValueError, match=sentence):
+                function(z, out=bad)
+        with pytest.raises(TypeError, match="out is a list"):
+            function(z, out=[0.0])
+
+
 def test_softmax_of_what_numpy_users_pass():
     x = np.random.default_rng(0).standard_normal((20, 6))
     for view in (x[::2], x[:, ::-1], x.T, np.asfortranarray(x), x.tolist(), np.arange(6)):

@@ -21,6 +21,8 @@ from fastlogit.solvers.solution import SAMPLE_TOL, Record, Solution, Status, bet
 _MEMORY = 20
 #: Down to this relative gap reads of float32 data compute in float32 (and add up gradients in float64).
 _ROUGH_TOL = 1e-9
+# Below this relative gap a whole step needs no search.
+_NEAR = 1e-3
 
 
 class Pairs:
@@ -147,6 +149,8 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
         point, gap, stop = yield from lbfgs_descent(objective, point, pairs, record, rough, dtype)
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop, point, gap, "estimate")
-        point = yield from objective.at(point.x - pairs.solve(point.grad))
+        is_near = stop is None and gap <= _NEAR * abs(point.value)
+        # near the minimum the next point serves; where a step may lead anywhere the same point is read again
+        point = yield from objective.at(point.x - pairs.solve(point.grad) if is_near else point.x)
     ending = Ending(objective, record)
     return ending.solution(*(yield from lbfgs_descent(objective, point, pairs, record, ending)))

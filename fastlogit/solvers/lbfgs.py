@@ -149,7 +149,7 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
         point, gap, stop = yield from lbfgs_descent(objective, point, pairs, record, rough, dtype)
         if stop is not None and stop is not Status.STALLED:
             return record.solution(stop, point, gap, "estimate")
-        is_near = stop is None and gap <= _NEAR * abs(point.value)
+        is_near = stop is None and gap <= _NEAR * abs(point.value) and record.n_iter < record.max_iter
         # near the minimum the next point serves; where a step may lead anywhere the same point is read again
         point = yield from objective.at(point.x - pairs.solve(point.grad) if is_near else point.x)
     ending = Ending(objective, record)

@@ -97,13 +97,15 @@ class Preconditioner:
         diagonal = yield from objective.hess_diag(point.x)
         root = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
         signs = np.random.default_rng(0).choice([-1.0, 1.0], len(root))
+        if not objective.fit_intercept:
+            signs[-K:] = 0.0
         product = (yield from objective.hess_vec(point.x, signs / root)) / root
-        mean_square = float(product @ product) / len(root) * (1.0 - 1.0 / K if K > 1 else 1.0)
+        mean_square = float(product @ product) / np.count_nonzero(signs) * (1.0 - 1.0 / K if K > 1 else 1.0)
         spread = mean_square - 1.0 - objective.source.n_features / objective.source.n_samples
         if spread < _NEARLY_DIAGONAL:
             self.solve, self._spent = _inverse_of_diagonal(diagonal), 0.0
             return True
-        if self._price < _SPARED * spread * self._read:
+        if self._price < _SPARED * min(spread, _SPARED) * self._read:
             yield from self._make(point)
             return True
         return False

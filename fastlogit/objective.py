@@ -200,7 +200,8 @@ class Objective:
 
     def hess_diag(self, x: Array) -> Reads[Array]:
         """Return the Hessian's diagonal (n,) at ``x``; one read of X."""
-        read = self._read("hess_diag", self._to_pass(x), self.scaling.center, self.source.dtype)
+        W = self._to_pass(x)
+        read = self._read("hess_diag", W, self.scaling.center, self._with_room(W, self.source.dtype))
         diagonal = self.scaling.to_pass(self.scaling.to_pass((yield from read))) + self.smooth.by_column[:, None]
         if not self.fit_intercept:
             diagonal[-1] = 1.0  # as in `_hess`

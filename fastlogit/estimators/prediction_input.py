@@ -50,10 +50,11 @@ class PredictionInput:
         n = model.n_threads
         self._n_threads: Any = min(int(n), max_threads()) if isinstance(n, Integral) else n
         coef = dense(model.coef_).T
-        if max(np.abs(coef).max(), np.abs(model.intercept_).max()) > LARGE:
-            self._dtype = np.dtype(np.float64)
         center = getattr(model, "_center", np.zeros(len(coef))).astype(self._dtype).astype(np.float64)
-        self._at = np.vstack([coef, model.intercept_ + margins_at(center, coef)]), center, self._dtype
+        W = np.vstack([coef, model.intercept_ + margins_at(center, coef)])
+        if np.abs(W).max() > LARGE:
+            self._dtype = np.dtype(np.float64)
+        self._at = W, center, self._dtype
         self._offset = as_offset(offset, self.storage.shape[0], coef.shape[1])
 
     @property

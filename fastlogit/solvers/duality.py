@@ -55,7 +55,8 @@ def gap(objective: Objective, point: Point, hess: Array | None = None, sample: O
 
     Notes
     -----
-    Reads of X: none without intercepts or with ``hess``, else one for two classes and two for more.
+    Reads of X: none without intercepts or with ``hess``, else one for two classes and two for more, of the sample alone
+    with ``sample``.
     """
     read, share = (objective, 1.0) if sample is None else (sample, sample.source.largest_share)
     K, g, squared = objective.shape[1], point.grad, objective.smooth.dual_square
@@ -165,12 +166,18 @@ class Within:
         Relative gap to reach.
     pace : float
         Largest share of the gap that a step may leave.
+
+    Attributes
+    ----------
+    n_steps : int
+        Steps so far.
     """
 
     def __init__(self, tol: float, pace: float = _ENDLESS) -> None:
         self._tol, self._pace = tol, pace
         self._point: Point | None = None
         self._before, self._estimate = _ENDLESS, _ENDLESS
+        self.n_steps = -1
 
     def is_bounded(self, point: Point, estimate: float) -> Reads[bool]:
         """Return False: no bound is computed."""
@@ -184,6 +191,6 @@ class Within:
         """Return whether the estimate is within the relative gap, or falls too slowly."""
         yield from ()
         if point is not self._point:
-            self._point, self._before = point, self._estimate
+            self._point, self._before, self.n_steps = point, self._estimate, self.n_steps + 1
         self._estimate = estimate
         return estimate <= self._tol * abs(point.value) or estimate > self._pace * self._before

@@ -100,13 +100,15 @@ def by_gradients(
         if stop is not None and stop is not Status.STALLED:
             return point, record.solution(stop)
         if not estimate <= enough * abs(point.value):
+            # a single step, too slow: it has sent coefficients of rare levels anywhere
+            return start if nearer.n_steps == 1 else point, None
+        if tol < enough and nearer.n_steps == 0:  # no step further: the same bound again
             break
         gap = yield from _gap_by_sample(objective, point, objective.source.dtype)
         if record.is_small(gap, point.value):
             record.add(point, gap, "A")
             return point, record.solution(Status.CONVERGED, point, gap, "A")
-    # where the first step is slow already it has sent coefficients of rare levels anywhere
-    return point if len(pairs) > 1 else start, None
+    return point, None
 
 
 def _gap_by_sample(objective: Objective, point: Point, dtype: Any) -> Reads[float]:

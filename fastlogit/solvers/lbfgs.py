@@ -32,9 +32,6 @@ class Pairs:
         self.inverse = inverse
         self._pairs: deque[tuple[Array, Array, float]] = deque(maxlen=_MEMORY)
 
-    def __len__(self) -> int:
-        return len(self._pairs)
-
     @classmethod
     def of(cls, solve: Callable[[Array], Array]) -> "Pairs":
         """Return pairs that correct a fixed inverse Hessian."""

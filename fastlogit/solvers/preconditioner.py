@@ -47,9 +47,9 @@ class Preconditioner:
     """An approximate inverse Hessian: the diagonal's, until reads have taken as long as making a better one would.
 
     Then it is made, at the point reached, and again whenever as many more reads were needed; at once if that takes no
-    longer than a few reads. So a fit takes at most
-    about twice the time of the better choice, to make one or to do without. (That is the rule of the ski rental
-    problem: A. Karlin, M. Manasse, L. Rudolph and D. Sleator, "Competitive snoopy caching", Algorithmica 3 (1988).)
+    longer than a few reads. So a fit takes at most about twice the time of the better choice, to make one or to do
+    without, unless a sample tells more (`settle`). (That is the rule of the ski rental problem: A. Karlin, M. Manasse,
+    L. Rudolph and D. Sleator, "Competitive snoopy caching", Algorithmica 3 (1988).)
 
     Parameters
     ----------

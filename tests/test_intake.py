@@ -1,5 +1,7 @@
 """What X may be, and that it is read where it lies."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 import fastlogit as fl
 from fastlogit.exceptions import InputError
+from fastlogit.kernels.machine.jit import read_only
 from fastlogit.kernels.storages.cast import KINDS
 from fastlogit.kernels.storages.columns import Columns
 from fastlogit.kernels.storages.csr import CSR
@@ -335,3 +338,15 @@ def test_without_pyarrow(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'fastlogit\[arrow\]'"):
         fl.solve(pl.DataFrame(COLUMNS), Y)
+
+
+def test_a_sample_of_some_columns_copies_its_rows_alone():
+    wide = np.ones((200_000, 20), np.float32)
+    part, rows = Rows(read_only(wide[:, :10])), np.arange(0, 200_000, 1000)
+    tracemalloc.start()
+    try:
+        taken = part.take(rows)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 17
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(taken.X, wide[rows, :10])

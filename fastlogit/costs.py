@@ -47,6 +47,8 @@ class Shape(NamedTuple):
         Bytes of a number of the computing type.
     elements : int
         Elements of a row as stored: fewer than D if rows are sparse.
+    leading : int
+        Columns that a factorisation of the Hessian eliminates first: see `fastlogit.hessians.Arrow`.
     """
 
     n_samples: int
@@ -54,6 +56,7 @@ class Shape(NamedTuple):
     K: int
     itemsize: int
     elements: int
+    leading: int = 0
 
     @classmethod
     def of(cls, X: Any, K: int) -> "Shape":
@@ -65,6 +68,11 @@ class Shape(NamedTuple):
     def n_parameters(self) -> int:
         """Number of coefficients and intercepts."""
         return (self.n_features + 1) * self.K
+
+    @property
+    def n_dense(self) -> int:
+        """Number of parameters that a factorisation of the Hessian does not eliminate first."""
+        return (self.n_features + 1 - self.leading) * self.K
 
     @property
     def n_blocks(self) -> int:
@@ -97,12 +105,17 @@ class Shape(NamedTuple):
         blocks = self.n_blocks if n_blocks is None else n_blocks
         if is_little(self.n_samples, self.n_features, self.K):
             return _PLAIN_CALL + self.n_samples * blocks * (self.n_features + 1) * _PLAIN_ELEMENT
-        sums = blocks * padded(self.n_features + 1) ** 2
+        width = padded(self.n_features + 1 - self.leading)
+        sums = blocks * width * (width + self.leading)
         if self.is_sparse:
             computing = self.n_samples * blocks * self.elements**2 / 2.0 / _SPARSE_HESSIAN
         else:
             computing = self.n_samples * sums / 2.0 / (self._lanes * _HESSIAN)
         return self._call + computing + sums * _SUM
+
+    def factorisation(self) -> float:
+        """Return the time to factorise a Hessian of all classes."""
+        return factorisation(self.n_dense) + self.leading * self.K * self.n_dense**2 / _BLAS
 
     def row_products(self) -> float:
         """Return the time of the products of all pairs of rows, by BLAS on one thread."""

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastlogit.hessians import Arrow, Dense, Hessian
+from fastlogit.partitions import Partitions
 from fastlogit.penalties import Array as Array
 from fastlogit.penalties import Penalty, Quadratic, Ridge
 from fastlogit.reads import Read, Reads
 from fastlogit.scaling import Scaling
 from fastlogit.sources.protocol import Source
-from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, PassSums, n_margins
+from fastlogit.sources.sums import ArrowSums, ClassProducts, CurvatureSums, Largest, PassSums, n_margins
 
 # With more effective rows than this a column's ridge on the sample falls faster.
 _FEW_ROWS = 100.0
@@ -39,8 +42,8 @@ class Point:
         Gradient of F.
     smallest_margin : float
         See `fastlogit.sources.sums.PassSums`.
-    hess : ndarray (n, n) or None
-        Hessian of F, if it was computed.
+    hess : Hessian or None
+        Hessian of F (n, n), if it was computed.
     largest_norm : float
         The largest ``||x~_i||`` over rows of positive weight, if ``hess`` was computed, else NaN.
     """
@@ -49,7 +52,7 @@ class Point:
     value: float
     grad: Array
     smallest_margin: float
-    hess: Array | None = None
+    hess: Hessian | None = None
     largest_norm: float = float("nan")
 
 
@@ -80,10 +83,15 @@ class Objective:
         A bound on the largest ``||x~_i||``, infinity if none is known.
     n_passes : int
         Reads of X so far.
+    leading : ndarray (L,) of int or None
+        Columns whose block of the Hessian is diagonal, if the Hessian is to be an `Arrow`: its other parameters, m, are
+        then what factorisations take.
     ridge : ndarray (n_features,) or float
         Further ridge penalty on scaled columns: see `on_sample`.
     smooth : Quadratic
         The penalty as a function of the flat vector.
+    partitions : Partitions or None
+        Directions along which the losses are constant.
     """
 
     source: Source
@@ -94,19 +102,29 @@ class Objective:
     sample: Source | None = None
     widest: float = float("inf")
     n_passes: int = 0
+    leading: NDArray[np.int64] | None = None
     ridge: Array | float = 0.0
     smooth: Quadratic = field(init=False)
+    partitions: Partitions | None = field(init=False)
     _longest_row: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if not self.fit_intercept and np.any(self.scaling.center):
             raise ValueError("a scaling with a centre needs an intercept: use one that is not centred")
         self.smooth = self.penalty.in_coordinates(self.scaling, self.shape[1]).plus(self.ridge, self.weight)
+        sets = self.source.partitions if self.fit_intercept else []
+        self.partitions = Partitions.of(sets, self.scaling, self.smooth)
 
     @property
     def shape(self) -> tuple[int, int]:
         """The shape of W: (n_features + 1, K)."""
         return self.source.n_features + 1, n_margins(self.source.n_classes)
+
+    @property
+    def n_dense(self) -> int:
+        """Number of parameters that a factorisation of the Hessian does not eliminate first."""
+        size, K = self.shape
+        return (size - (0 if self.leading is None else len(self.leading))) * K
 
     @property
     def is_weakly_penalized(self) -> bool:
@@ -118,6 +136,10 @@ class Objective:
         sums = (yield Read(self.source, operation, args)).pop()
         self.n_passes += 1
         return sums
+
+    def chosen(self, x: Array) -> Array:
+        """Return the flat vector that has the least penalty of those with the same losses: see `partitions`."""
+        return x if self.partitions is None else self.partitions.chosen(x.reshape(self.shape)).ravel()
 
     def _to_pass(self, x: Array) -> Array:
         """Return the coefficients W of ``x - center`` that a pass takes, for the flat vector ``x``."""
@@ -169,26 +191,22 @@ class Objective:
     def curvature_at(self, x: Array, dtype: Any = np.float64) -> Reads[Point]:
         """Return value, gradient and Hessian at ``x`` (n,), the products of the Hessian in ``dtype``; one read of X."""
         scaling, dtype = self.scaling, self._with_room_for_products(dtype)
-        sums: CurvatureSums = yield from self._read("grad_hess", self._to_pass(x), scaling.center, scaling.scale, dtype)
+        operation = "grad_hess" if self.leading is None else "grad_arrow"
+        sums: CurvatureSums = yield from self._read(operation, self._to_pass(x), scaling.center, scaling.scale, dtype)
         return self._point(x, sums, hess=self._hess(sums), largest_norm=float(np.sqrt(sums.largest_square)))
 
-    def _hess(self, sums: CurvatureSums) -> Array:
-        """Return the Hessian (n, n) from its blocks of two classes; only here its order of elements matters."""
+    def _hess(self, sums: CurvatureSums) -> Hessian:
+        """Return the Hessian (n, n) from its blocks of two classes."""
         size, K = self.shape
-        blocks = sums.hess / self.scaling.products
-        if K == 1:
-            H = blocks.reshape(size, 1, size, 1)
+        hess: Hessian
+        if isinstance(sums.hess, ArrowSums):
+            scale = np.repeat(np.append(self.scaling.scale, 1.0), K)
+            hess = Arrow.of(sums.hess, K, size - 1).scaled(1.0 / scale)
         else:
-            H = np.empty((size, K, size, K))
-            pairs = ((k, m) for k in range(K) for m in range(k, K))
-            for (k, m), block in zip(pairs, blocks, strict=True):
-                H[:, k, :, m] = H[:, m, :, k] = block
+            hess = Dense.of(sums.hess / self.scaling.products, K)
         if not self.fit_intercept:
-            H[-1] = H[:, :, -1] = 0.0
-            H[-1, range(K), -1, range(K)] = 1.0  # regular, and without a step: the gradient is 0
-        hess = H.reshape(size * K, size * K)
-        hess.flat[:: len(hess) + 1] += self.smooth.curvature
-        return hess
+            hess = hess.without_intercepts(K)
+        return hess.plus(self.smooth.curvature)
 
     def hess_vec(self, x: Array, v: Array, dtype: Any = None) -> Reads[Array]:
         """Return the Hessian at ``x`` times ``v``, both (n,); in ``dtype``, by default the source's; one read of X."""
@@ -269,7 +287,7 @@ class Objective:
             terms = min(terms, point.value * self._longest_row * (1.0 + point.smallest_margin))
         return np.asarray(_ROUNDINGS * _EPS * terms * np.repeat(size, self.shape[1]))
 
-    def hess_below(self, x: Array, dtype: Any) -> Reads[Array | None]:
+    def hess_below(self, x: Array, dtype: Any) -> Reads[Hessian | None]:
         """Return a lower bound (n, n) of the Hessian at ``x``, from the sample alone, or None if there is no sample.
 
         Each row's part of the Hessian is positive semidefinite, so that the sum over some rows is at most that over
@@ -281,8 +299,8 @@ class Objective:
             return None
         hess = (yield from alone.curvature_at(x, dtype)).hess
         assert hess is not None
-        penalty = np.diag(self.smooth.curvature)
-        return np.asarray((hess - penalty) / alone.source.largest_share + penalty)
+        penalty = self.smooth.curvature
+        return hess.plus(-penalty).divided(alone.source.largest_share).plus(penalty)
 
     def mean_curvature(self, x: Array) -> Reads[tuple[Array, Array]]:
         """Return ``G = sum_i s_i x~_i x~_i'`` and the weighted mean of ``diag(p_i) - p_i p_i'`` at ``x``.

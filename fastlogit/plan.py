@@ -30,7 +30,9 @@ LARGEST_HESSIAN = 2048
 _STEPS, _FACTORISATIONS, _PRODUCTS = 8, 3, 75
 # Matrices and vectors of all parameters, and matrices of all columns, that are held at once, as measured by
 # `tests/test_memory.py`.
-_HESSIANS, _GRAMS, _VECTORS = 8, 6, 100
+_HESSIANS, _GRAMS, _VECTORS, _ARROWS = 8, 6, 100, 8
+# A category of fewer levels is not eliminated: a dense factorisation takes as little time.
+_FEWEST_LEVELS = 128
 _FLOAT = 8
 
 
@@ -45,9 +47,9 @@ def chosen(shape: Shape, is_penalized: bool) -> list[str]:
     Where one becomes faster than another is measured by `bench/crossovers.py`. Without a penalty "newton" alone bounds
     the gap.
     """
-    n, in_span = shape.n_parameters, has_span(shape.n_samples, shape.n_features, shape.K)
+    n, in_span = shape.n_dense, has_span(shape.n_samples, shape.n_features, shape.K)
     last = "newton" if n <= (LARGEST_HESSIAN if is_penalized else LARGEST_GRAM) else "newton-cg"
-    if is_penalized and _sample_rows(shape.n_samples, n) is None:
+    if is_penalized and _sample_rows(shape.n_samples, shape.n_parameters) is None:
         # newton ends far below tol, which is worth a few milliseconds
         first, closing = "newton" if n <= CHEAP_HESSIAN else _quickest(shape), ["span", last] if in_span else [last]
         if first == "newton-cg" and shape.is_sparse and shape.n_features > LARGEST_GRAM:
@@ -76,9 +78,9 @@ def _quickest(shape: Shape) -> str:
 
 def _seconds(shape: Shape) -> dict[str, float]:
     """Return what "newton-cg" and, up to so many parameters, "newton" take."""
-    n, seconds = shape.n_parameters, {"newton-cg": _PRODUCTS * shape.read()}
-    if n <= LARGEST_HESSIAN:
-        seconds["newton"] = _STEPS * (shape.hessian() + _FACTORISATIONS * costs.factorisation(n))
+    seconds = {"newton-cg": _PRODUCTS * shape.read()}
+    if shape.n_dense <= LARGEST_HESSIAN:
+        seconds["newton"] = _STEPS * (shape.hessian() + _FACTORISATIONS * shape.factorisation())
     return seconds
 
 
@@ -105,11 +107,14 @@ class Plan:
         Number of rows of the sample.
     held : dict of str to int
         Bytes held besides X, by purpose.
+    eliminates : bool
+        Whether the Hessian is an arrow: see `fastlogit.hessians`.
     """
 
     solvers: list[str]
     sample: int | None
     held: dict[str, int]
+    eliminates: bool = False
 
     @property
     def total(self) -> int:
@@ -117,22 +122,25 @@ class Plan:
         return sum(self.held.values())
 
     @classmethod
-    def of(cls, source: Source, solvers: list[str], sample: int | None) -> "Plan":
-        """Return the plan for these solvers and this number of rows of the sample."""
-        D, K, N = source.n_features + 1, n_margins(source.n_classes), source.n_samples
+    def of(cls, source: Source, shape: Shape, solvers: list[str], sample: int | None) -> "Plan":
+        """Return the plan for these solvers and this number of rows of the sample; ``shape`` as `chosen` takes it."""
+        D, K, N = shape.n_features + 1, shape.K, shape.n_samples
         n, blocks, size = D * K, K * (K + 1) // 2, padded(D)
+        leading = shape.leading if solvers[0] == "newton" else 0
+        width = padded(D - leading)
         held = {"partial sums": _FLOAT * K * size * n_chunks(N, K * size, K * size)}
 
         def hold_sums(n_blocks: int) -> None:
-            partial = n_blocks * size * size
-            sums = _FLOAT * partial * n_chunks(N, partial, partial, max(size, HESSIAN_ROWS))
+            partial = n_blocks * (width + leading) * width
+            sums = _FLOAT * partial * n_chunks(N, partial, partial, max(width, HESSIAN_ROWS))
             held["partial sums"] = max(held["partial sums"], sums)
 
         if sample is not None:
             held["sample"] = sample * (source.row_bytes + 3 * _FLOAT + (_FLOAT * source.n_classes if K > 1 else 0))
         if "newton" in solvers:
             hold_sums(blocks)
-            held["Hessian"] = _HESSIANS * _FLOAT * n * n
+            others = (D - leading) * K
+            held["Hessian"] = _FLOAT * (_HESSIANS * others + _ARROWS * leading * K) * others
         if {"span", "span-cg"} & set(solvers):
             held["rows' products"] = _FLOAT * _HESSIANS * ((N + 1) * K) ** 2
         # after "newton" a preconditioner takes the place of its Hessian, which is larger
@@ -142,7 +150,7 @@ class Plan:
                 is_whole = K == 1 or n <= LARGEST_FACTORED
                 hold_sums(blocks if is_whole else 1)
                 held["preconditioner"] += _FLOAT * _GRAMS * (n if is_whole else D) ** 2
-        return cls(solvers, sample, held)
+        return cls(solvers, sample, held, leading > 0)
 
 
 def plan(source: Source, solver: str, is_penalized: bool, memory_limit: int | None) -> Plan:
@@ -169,14 +177,17 @@ def plan(source: Source, solver: str, is_penalized: bool, memory_limit: int | No
 
 
 def _plans(source: Source, solver: str, is_penalized: bool) -> Iterator[Plan]:
-    shape = source.n_samples, source.n_features, n_margins(source.n_classes)
+    costs_of = source.costs
+    if not is_penalized or costs_of.leading < _FEWEST_LEVELS:  # without a penalty the levels' sum is free
+        costs_of = costs_of._replace(leading=0)
+    shape = source.n_samples, source.n_features, costs_of.K
     if solver == "auto":
-        choices = [chosen(source.costs, is_penalized), ["lbfgs"]]
+        choices = [chosen(costs_of, is_penalized), ["lbfgs"]]
     elif solver == "newton":  # in the span of the rows it is faster
         choices = [["span", "newton"]] if has_span(*shape) else [["newton"]]
     else:  # if it does not bound the gap another solver does, usually in one or two reads
-        closing = ["span"] if has_span(*shape) else ["newton"] if (shape[1] + 1) * shape[2] <= LARGEST_HESSIAN else []
+        closing = ["span"] if has_span(*shape) else ["newton"] if costs_of.n_parameters <= LARGEST_HESSIAN else []
         choices = [[solver, *closing], [solver]]
     for sample in dict.fromkeys([sample_size(source), None]):
         for solvers in choices:
-            yield Plan.of(source, solvers, sample)
+            yield Plan.of(source, costs_of, solvers, sample)

@@ -23,7 +23,7 @@ def parts(storage: Any, K: int, rows_per_part: int | None = None) -> list[tuple[
     n_samples = storage.shape[0]
     if rows_per_part is None:
         size = max(1, storage.row_bytes)
-        products = max(1, 2 * size // storage.dtype.itemsize * K)
+        products = 2 * storage.row_elements * K
         rows_per_part = max(64, min(_PART_BYTES // size, _PART_PRODUCTS // products) // 64 * 64)
     return [(first, min(first + rows_per_part, n_samples)) for first in range(0, n_samples, rows_per_part)]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastlogit import solvers
 from fastlogit.kernels.machine import blas, clock
@@ -50,6 +51,8 @@ class Problem:
         A bound on the largest ``||x~_i||``, infinity if none is known.
     n_passes : int
         Reads of X by `prepare`.
+    leading : ndarray of int or None
+        See `Objective`.
     """
 
     source: Source
@@ -59,10 +62,17 @@ class Problem:
     fit_intercept: bool = True
     widest: float = float("inf")
     n_passes: int = 1
+    leading: NDArray[np.int64] | None = None
 
     @classmethod
     def prepare(
-        cls, source: Source, sample_rows: int | None = None, seed: int = 0, *, fit_intercept: bool = True
+        cls,
+        source: Source,
+        sample_rows: int | None = None,
+        seed: int = 0,
+        *,
+        fit_intercept: bool = True,
+        eliminates: bool = False,
     ) -> "Problem":
         """Survey the rows and draw a sample; one read of X.
 
@@ -76,6 +86,8 @@ class Problem:
             Seed of the sample.
         fit_intercept : bool
             Whether there are intercepts.
+        eliminates : bool
+            Whether the Hessian is to be an `fastlogit.hessians.Arrow`: its leading columns are then not centred.
 
         Raises
         ------
@@ -88,10 +100,11 @@ class Problem:
             moments, sample, reach = source.survey(sample_rows, seed)
         _check_underflow(source, moments)
         _check_room(source, np.maximum(np.abs(moments.mean), 1.0), moments.weight)
-        scaling = Scaling.standard(moments, source.dtype, centered=fit_intercept)
+        leading = source.leading if eliminates else None
+        scaling = Scaling.standard(moments, source.dtype, centered=fit_intercept, except_of=leading)
         _check_room(source, scaling.scale, moments.weight)
         widest = float("inf") if reach is None else reach.norm(scaling.center, scaling.scale)
-        return cls(source, scaling, moments.weight, sample, fit_intercept, widest)
+        return cls(source, scaling, moments.weight, sample, fit_intercept, widest, leading=leading)
 
     def objective(self, penalty: Penalty) -> Objective:
         """Return the objective with this penalty."""
@@ -99,6 +112,7 @@ class Problem:
             *(self.source, self.scaling, penalty, self.fit_intercept, self.weight, self.sample),
             widest=self.widest,
             n_passes=self.n_passes,
+            leading=self.leading,
         )
 
     def minimise(
@@ -133,14 +147,15 @@ class Problem:
         """
         objective = self.objective(penalty)
         x0 = np.zeros(objective.shape) if start is None else self.scaling.from_data(_centred_classes(start))
+        x0 = objective.chosen(x0.ravel())
 
         def to_data(x: Array) -> Array:
-            return _centred_classes(self.scaling.to_data(x.reshape(objective.shape)))
+            return _centred_classes(self.scaling.to_data(objective.chosen(x).reshape(objective.shape)))
 
         solution, interrupt = solvers.minimise(
             objective,
             names,
-            x0.ravel(),
+            x0,
             tol=tol,
             max_iter=max_iter,
             callback=None if callback is None else lambda row, x: callback(row, lambda: to_data(x())),
@@ -204,7 +219,9 @@ def minimise(
     how = plan(source, solver, not penalty.is_none, memory_limit)
     try:
         with machine(n_threads, time_limit):
-            problem = Problem.prepare(source, how.sample, random_state, fit_intercept=fit_intercept)
+            problem = Problem.prepare(
+                source, how.sample, random_state, fit_intercept=fit_intercept, eliminates=how.eliminates
+            )
             return problem.minimise(
                 penalty,
                 how.solvers,

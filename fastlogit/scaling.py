@@ -36,13 +36,23 @@ class Scaling:
         return np.outer(scale, scale)
 
     @classmethod
-    def standard(cls, moments: Moments, dtype: Any, *, centered: bool = True) -> "Scaling":
+    def standard(
+        cls,
+        moments: Moments,
+        dtype: Any,
+        *,
+        centered: bool = True,
+        except_of: NDArray[np.int64] | None = None,
+    ) -> "Scaling":
         """Return the scaling to mean 0 and deviation 1 or, not ``centered``, to mean square 1.
 
         The latter is for models without an intercept: centring would change them, and a constant column counts.
+        Columns ``except_of`` are not centred, but are divided by their deviation too.
         """
         if centered:
             center = moments.mean.astype(dtype).astype(np.float64)
+            if except_of is not None:
+                center[except_of] = 0.0
             spread = np.sqrt(moments.variance)
         else:
             center = np.zeros_like(moments.mean)

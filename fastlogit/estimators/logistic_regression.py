@@ -23,9 +23,10 @@ from fastlogit.penalties import Ridge
 from fastlogit.problem import minimise
 from fastlogit.solvers.solution import Row
 from fastlogit.sources.block import Block
-from fastlogit.sources.frames import check_names, names_of
-from fastlogit.sources.intake import as_storage
+from fastlogit.sources.categories import Categories
+from fastlogit.sources.frames import check_names
 from fastlogit.sources.memory import MemorySource
+from fastlogit.sources.mixed import FROM_DTYPE, learnt
 from fastlogit.sources.numbers import as_numbers
 from fastlogit.sources.sums import n_margins
 from fastlogit.sources.targets import as_labels, as_offset, as_soft, as_weight, check_classes, targets_of
@@ -68,6 +69,16 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
     class_weight : dict or "balanced", optional
         Factor of the weights of each class's rows, by label; "balanced" is
         ``sum of weights / (n_classes * sum of the class's weights)``.
+    categorical_features : "from_dtype", None, or array_like
+        Which columns are categories: those that have a categorical type (pandas ``category``, polars ``Categorical``
+        and ``Enum``, Arrow dictionaries); none; or those with the given numbers or names, or marked by a mask. Columns
+        of text are never categories by themselves.
+    handle_unknown : {"error", "ignore"}
+        What to do with a row to predict whose value of a category no row of training had: raise ValueError, or take it
+        as none of the levels.
+    drop : "first", optional
+        Leave out the first level of each category: coefficients are then differences from it. By default all levels
+        are kept, so that predictions do not depend on which is the first.
     solver : {"auto", "newton", "lbfgs", "newton-cg"}
         See `fastlogit.solve`.
     tol : float
@@ -91,7 +102,8 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
     Attributes
     ----------
     coef_ : ndarray (1 or n_classes, n_features)
-        Coefficients, in units of the data's own columns.
+        Coefficients, in units of the data's own columns; of a category one for each level, in the place of its column.
+        `get_feature_names_out` has their names.
     intercept_ : ndarray (1 or n_classes,)
         Intercepts.
     classes_ : ndarray (n_classes,)
@@ -99,7 +111,10 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
     n_iter_ : ndarray (1,)
         Number of steps on the whole of X.
     n_features_in_, feature_names_in_ : int, ndarray
-        As in scikit-learn.
+        As in scikit-learn: of the columns of X.
+    categories_ : list of ndarray
+        The sorted levels of each category, as in scikit-learn's ``OneHotEncoder``: the values that occur in the rows of
+        training, a missing one last.
     objective_ : float
         F at ``coef_``.
     gap_ : float
@@ -122,7 +137,13 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
 
     Notes
     -----
-    X is read in place and not copied; `fastlogit.sources.intake.as_storage` lists the exceptions.
+    X is read in place and not copied; `fastlogit.sources.intake.as_storage` and `fastlogit.sources.mixed.as_frame` list
+    the exceptions.
+
+    Categories mean what they mean to scikit-learn's ``OneHotEncoder`` before this estimator, and are never encoded as
+    columns of zeros and ones. All levels have a coefficient, and the penalty makes them add up to 0. Without a penalty
+    they could all rise together while the intercept falls: of these the coefficients are chosen whose sum, weighted by
+    the levels' rows, is 0. A level that only rows of weight 0 have gets the coefficient 0.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -132,6 +153,9 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         },
         **{name: ["boolean"] for name in (*FLAGS, "warm_start")},
         "class_weight": [Mapping, StrOptions({"balanced"}), None],
+        "categorical_features": ["array-like", StrOptions({FROM_DTYPE}), None],
+        "handle_unknown": [StrOptions({"error", "ignore"})],
+        "drop": [StrOptions({"first"}), None],
         "solver": [StrOptions(set(NAMES))],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -144,6 +168,9 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         fit_intercept: bool = True,
         standardize: bool = False,
         class_weight: Mapping[Any, float] | str | None = None,
+        categorical_features: Any = "from_dtype",
+        handle_unknown: str = "error",
+        drop: str | None = None,
         solver: str = "auto",
         tol: float = 1e-8,
         max_iter: int = 200,
@@ -158,6 +185,9 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         self.fit_intercept = fit_intercept
         self.standardize = standardize
         self.class_weight = class_weight
+        self.categorical_features = categorical_features
+        self.handle_unknown = handle_unknown
+        self.drop = drop
         self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
@@ -212,12 +242,16 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
             As in `fastlogit.solve`; both are scikit-learn's ``ConvergenceWarning`` too.
         """
         self._validate_once()
-        storage = as_storage(X)
         check_names(X)
+        storage, names, categories = learnt(
+            *(X, self.categorical_features),
+            drops_first=self.drop == "first",
+            ignores_unknown=self.handle_unknown == "ignore",
+        )
         fitted = copy(self)  # `self` is changed all at once at the end: not at all if the fit fails
         fitted.__dict__.pop("feature_names_in_", None)
         validate_data(fitted, X, y, skip_check_array=True)
-        source, classes = self._source(*storage, names_of(X), as_labels("y", y), sample_weight, offset)
+        source, classes = self._source(storage, names, as_labels("y", y), sample_weight, offset)
         task = FitTask(self, X, y, sample_weight, n_features_in_=fitted.n_features_in_)
         with shown(self.verbose, self.tol) as show:
 
@@ -236,7 +270,7 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
                 n_threads=self.n_threads,
                 memory_limit=self.memory_limit,
                 random_state=seed_of(self.random_state),
-                start=self._start(classes, source.n_features, coef_init, intercept_init),
+                start=self._start(classes, source.n_features, categories, coef_init, intercept_init),
                 callback=callback,
             )
         task.end(_attributes(solution.x, classes))
@@ -255,6 +289,8 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
                 name: np.array([getattr(row, field) for row in rows])
                 for name, field in zip(_HISTORY, Row.__dataclass_fields__, strict=True)
             },
+            categories_=[] if categories is None else list(categories.levels.values()),
+            _categories=categories,
             _center=np.zeros(source.n_features) if objective is None else objective.scaling.center,
         )
         self.__dict__.update(fitted.__dict__)
@@ -279,7 +315,7 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
             _valid.add(key)
 
     def _source(
-        self, storage: Any, dtype: Any, names: Sequence[str] | None, y: Any, sample_weight: Any, offset: Any
+        self, storage: Any, names: Sequence[str] | None, y: Any, sample_weight: Any, offset: Any
     ) -> tuple[MemorySource, NDArray[Any]]:
         """Return the source of rows and targets, and the classes."""
         n_samples = storage.shape[0]
@@ -296,7 +332,12 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         return MemorySource([Block(storage, targets, loss)], names), classes
 
     def _start(
-        self, classes: NDArray[Any], n_features: int, coef_init: Any, intercept_init: Any
+        self,
+        classes: NDArray[Any],
+        n_features: int,
+        categories: Categories | None,
+        coef_init: Any,
+        intercept_init: Any,
     ) -> NDArray[np.float64] | None:
         """Return the starting point, of the shape of W; None for the solver's own choice."""
         K = n_margins(len(classes))
@@ -305,7 +346,8 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
             if not (self.warm_start and hasattr(self, "coef_") and np.array_equal(self.classes_, classes)):
                 return None
             coef, intercept = dense(self.coef_), np.atleast_1d(self.intercept_)
-            if coef.shape != shapes["coef_init"] or not np.isfinite(coef).all():
+            are_other_levels = not Categories.are_alike(categories, getattr(self, "_categories", None))
+            if coef.shape != shapes["coef_init"] or are_other_levels or not np.isfinite(coef).all():
                 return None
             return np.vstack([coef.T, intercept if self.fit_intercept else np.zeros(K)])
         given = {"coef_init": coef_init, "intercept_init": intercept_init}
@@ -324,9 +366,10 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         return np.vstack([coef.T, intercept])
 
     def __sklearn_tags__(self) -> Any:
-        """Declare to scikit-learn that sparse rows are accepted."""
+        """Declare to scikit-learn that sparse rows and categories are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.categorical = True
         return tags
 
 

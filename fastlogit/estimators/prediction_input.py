@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix, issparse
 from scipy.special import log_expit, log_softmax
 from sklearn.metrics import accuracy_score
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from fastlogit.costs import is_little
+from fastlogit.estimators.encoder import in_pipeline
 from fastlogit.estimators.labels import is_soft
 from fastlogit.kernels.losses import Logistic, Loss, Softmax
 from fastlogit.kernels.machine.jit import max_threads, threads
@@ -19,8 +20,9 @@ from fastlogit.kernels.storages.storage import margins_at
 from fastlogit.objective import LARGE
 from fastlogit.prediction import decision_function, parts, predict_proba
 from fastlogit.sources import plain
-from fastlogit.sources.frames import check_names, names_of
-from fastlogit.sources.intake import as_storage
+from fastlogit.sources.categories import FeatureNames
+from fastlogit.sources.frames import check_names
+from fastlogit.sources.mixed import recoded
 from fastlogit.sources.numbers import not_finite
 from fastlogit.sources.targets import as_labels, as_offset, as_soft
 
@@ -37,15 +39,15 @@ class PredictionInput:
 
     def __init__(self, model: Any, X: Any, offset: Any) -> None:
         check_is_fitted(model)
-        self.storage, self._dtype = as_storage(X)
+        self.storage, self._names, n_columns = recoded(X, getattr(model, "_categories", None))
         check_names(X)
         validate_data(model, X, reset=False, skip_check_array=True)
-        if self.storage.shape[1] != model.n_features_in_:
+        if n_columns != model.n_features_in_:
             raise ValueError(
-                f"X has {self.storage.shape[1]} features, but {type(model).__name__} is expecting "
+                f"X has {n_columns} features, but {type(model).__name__} is expecting "
                 f"{model.n_features_in_} features as input"
             )
-        self._X, self._n_classes = X, len(model.classes_)
+        self._dtype, self._n_classes = self.storage.computing_dtype, len(model.classes_)
         # a model may have been fitted on a machine with more cores
         n = model.n_threads
         self._n_threads: Any = min(int(n), max_threads()) if isinstance(n, Integral) else n
@@ -98,7 +100,7 @@ class PredictionInput:
             found = self.storage.take(some).first_not_finite()
             if found is not None:
                 row, column, value = found
-                raise not_finite(value, int(some[row]), column, names_of(self._X))
+                raise not_finite(value, int(some[row]), column, self._names)
 
 
 class Predictions:
@@ -193,10 +195,32 @@ class Predictions:
         self.coef_ = dense(self.coef_)
         return self
 
-    def to_sklearn(self) -> Any:
-        """Return a scikit-learn ``LogisticRegression`` that predicts the same, for tools such as ONNX, PMML and SHAP.
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the columns of ``coef_``: those of X, and ``column_level`` for each level of a category.
 
-        It has the parameters that both classes share; it takes no offset.
+        Parameters
+        ----------
+        input_features : array_like of str, optional
+            Names of the columns of X; by default those that it had, or ``x0, x1, ...``.
+
+        Returns
+        -------
+        ndarray of str (n_coefficients,)
+            As scikit-learn's ``OneHotEncoder`` names them.
+        """
+        check_is_fitted(self)
+        names = _check_feature_names_in(self, input_features)
+        categories = getattr(self, "_categories", None)
+        return np.asarray(names if categories is None else list(FeatureNames(categories, list(names))), object)
+
+    def to_sklearn(self) -> Any:
+        """Return a model of scikit-learn's that predicts the same, for tools such as ONNX, PMML and SHAP.
+
+        Returns
+        -------
+        sklearn.linear_model.LogisticRegression or sklearn.pipeline.Pipeline
+            With categories a pipeline, whose first step encodes them by ``OneHotEncoder``. The model has the parameters
+            that both classes share; it takes no offset.
         """
         import sklearn.linear_model
 
@@ -206,7 +230,12 @@ class Predictions:
         for name in ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(twin, name, copy(getattr(self, name)))
-        return twin
+        categories = getattr(self, "_categories", None)
+        if categories is None:
+            return twin
+        twin.n_features_in_ = categories.n_features
+        twin.__dict__.pop("feature_names_in_", None)
+        return in_pipeline(twin, categories, getattr(self, "feature_names_in_", None))
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return whether there are coefficients."""

@@ -21,6 +21,7 @@ the penalty's, which a few more steps make up for.
 
 import numpy as np
 
+from fastlogit.hessians import Hessian
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.reads import Reads
 from fastlogit.solvers.factor import DenseFactor
@@ -41,14 +42,16 @@ def expected_gap(objective: Objective, point: Point) -> float:
     return 0.5 * objective.smooth.dual_square(point.grad)
 
 
-def gap(objective: Objective, point: Point, hess: Array | None = None, sample: Objective | None = None) -> Reads[float]:
+def gap(
+    objective: Objective, point: Point, hess: Hessian | None = None, sample: Objective | None = None
+) -> Reads[float]:
     """Return bound D at a point, or infinity if it does not exist.
 
     Parameters
     ----------
     objective, point : Objective, Point
         A point whose gradient was computed in float64.
-    hess : ndarray (n, n), optional
+    hess : Hessian, optional
         The Hessian there, in float64.
     sample : Objective, optional
         The objective over the sample, which then is read for the intercepts' part instead of X.
@@ -68,7 +71,7 @@ def gap(objective: Objective, point: Point, hess: Array | None = None, sample: O
         return float(0.5 * (squared(g) ** 0.5 + error) ** 2)
     along: Array | None = None  # the Hessian's column of the one intercept: (a, h)
     if hess is not None:
-        h = hess[-K:, -K:].copy()
+        h = hess.of_intercepts(K)
     elif K == 1:
         along = yield from read.hess_vec(point.x, np.append(np.zeros(len(g) - 1), 1.0), np.float64)
         h = along[-1:, None].copy()
@@ -102,7 +105,7 @@ class Ending:
         self._lowest, self._value, self._idle = _ENDLESS, _ENDLESS, 0
         self._tried, self._bound = _ENDLESS, _ENDLESS
 
-    def is_bounded(self, point: Point, estimate: float, hess: Array | None = None) -> Reads[bool]:
+    def is_bounded(self, point: Point, estimate: float, hess: Hessian | None = None) -> Reads[bool]:
         """Return whether bound D is within tol; reads of X as in `gap`, or none.
 
         The bound is computed only if its expected value is small enough, and after a failure again only once that has

@@ -1,5 +1,6 @@
 """Factorisations of a Hessian: what Newton's steps and the bounds need of one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -7,6 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from fastlogit.cholesky import Array, cholesky, pivoted, solve
+from fastlogit.hessians import Arrow, Hessian
+from fastlogit.kernels.machine import clock
 
 _EPS = float(np.finfo(np.float64).eps)
 _ITERATIONS = 50
@@ -14,6 +17,10 @@ _ITERATIONS = 50
 _REGULAR = 1e-6
 # A diagonal element up to this counts as 0: quotients by it overflow.
 _TINY = 1e-200
+# Shares of an estimate of the smallest eigenvalue that are tried as a bound.
+_SHARES = (0.8, 0.4, 0.1, 0.01)
+# Levels that are eliminated at a time.
+_LEVELS = 1 << 14
 
 
 class Factor(Protocol):
@@ -39,8 +46,12 @@ class Factor(Protocol):
         """Return ``H^-1 g`` for g (n,)."""
 
     @property
-    def inverse_root(self) -> Array:
-        """T (n, rank) with ``T T' = H^-1``: the norm of x in that of ``H^-1`` is ``||x' T||``."""
+    def inverse_root(self) -> Array | None:
+        """T (n, rank) with ``T T' = H^-1``: the norm of x in that of ``H^-1`` is ``||x' T||``; None if too large."""
+
+    @property
+    def size(self) -> float:
+        """By how much the norm of an error of ``S H S`` may exceed the largest relative error of its elements."""
 
     def norm_bound(self, v: Array) -> float:
         """Return an upper bound on ``(v' H^-1 v)^(1/2)`` for v (n,)."""
@@ -93,6 +104,11 @@ class DenseFactor:
         return cls(scale, B, A, L)
 
     @property
+    def size(self) -> float:
+        """See `Factor.size`."""
+        return float(len(self.scale))
+
+    @property
     def is_singular(self) -> bool:
         """Whether there is a basis."""
         return self.basis is not None
@@ -100,14 +116,7 @@ class DenseFactor:
     @cached_property
     def estimate(self) -> float:
         """An estimate of the smallest eigenvalue of the matrix A, from above, by inverse iteration."""
-        v = np.cos(np.arange(1.0, len(self.L) + 1.0))  # any vector that is not orthogonal to the eigenvector
-        largest_inverse = 0.0
-        for _ in range(_ITERATIONS):
-            v = solve(self.L, v / np.sqrt(v @ v))
-            before, largest_inverse = largest_inverse, float(np.sqrt(v @ v))
-            if largest_inverse < 1.02 * before:
-                break
-        return 1.0 / largest_inverse
+        return _smallest(lambda v: solve(self.L, v), len(self.L))
 
     @cached_property
     def smallest(self) -> float:
@@ -142,7 +151,122 @@ class DenseFactor:
         return float(scaled @ scaled / self.smallest) ** 0.5 if self.smallest > 0.0 else np.inf
 
 
+@dataclass(frozen=True)
+class ArrowFactor:
+    """Factorisation of an `Arrow` by elimination of its diagonal block; see `Factor`.
+
+    ``S H S = [[D, B], [B', E]]`` is positive definite if D and its Schur complement ``E - B' D^-1 B`` are.
+
+    Attributes
+    ----------
+    scale : ndarray (n,)
+        The diagonal of S.
+    A : Arrow
+        ``S H S``.
+    inverse : ndarray (L, K, K)
+        The blocks of ``D^-1``.
+    schur : DenseFactor
+        The factorised complement.
+    """
+
+    scale: Array
+    A: Arrow
+    inverse: Array
+    schur: DenseFactor
+
+    @classmethod
+    def of(cls, H: Arrow) -> "ArrowFactor":
+        """Factorise H (n, n)."""
+        diagonal = H.diagonal()
+        scale = 1.0 / np.sqrt(np.where(diagonal <= _TINY, 1.0, diagonal))
+        A = H.scaled(scale)
+        inverse, complement = _eliminated(A, 0.0)
+        return cls(scale, A, inverse, DenseFactor.of(complement))
+
+    def _solve(self, g: Array) -> Array:
+        """Return ``(S H S)^-1 g``."""
+        A, K, x = self.A, self.inverse.shape[1], np.empty_like(g)
+
+        def divide(v: Array) -> Array:
+            return np.asarray(np.einsum("jkl,jl->jk", self.inverse, v.reshape(-1, K)).ravel())
+
+        top = divide(g[A.leading])
+        x[A.others] = bottom = self.schur.solve(g[A.others] - A.B.T @ top)
+        x[A.leading] = top - divide(A.B @ bottom)
+        return x
+
+    def solve(self, g: Array) -> Array:
+        """See `Factor.solve`."""
+        return self.scale * self._solve(self.scale * g)
+
+    @property
+    def is_singular(self) -> bool:
+        """See `Factor.is_singular`."""
+        return self.schur.is_singular
+
+    @cached_property
+    def smallest(self) -> float:
+        """See `Factor.smallest`: proved by a factorisation of ``A - bound I``, block by block."""
+        estimate = _smallest(self._solve, len(self.scale))
+        if self.is_singular or estimate <= 100.0 * self.size * _EPS:
+            return 0.0
+        return next((s * estimate for s in _SHARES if self._exceeds(s * estimate)), 0.0)
+
+    def _exceeds(self, bound: float) -> bool:
+        """Return whether all eigenvalues of ``S H S`` are proved to exceed the bound."""
+        D = self.A.D
+        least = D[:, 0, 0].min() if D.shape[1] == 1 else np.linalg.eigvalsh(D)[:, 0].min()
+        return bool(least > bound) and cholesky(_eliminated(self.A, bound)[1]) is not None
+
+    #: See `Factor.inverse_root`.
+    inverse_root = None
+
+    @property
+    def size(self) -> float:
+        """See `Factor.size`.
+
+        Products of a level's column with another add up over the level's rows alone: the squares of their errors, added
+        over levels, are those of one column.
+        """
+        return float((len(self.A.others) ** 0.5 + self.inverse.shape[1] ** 0.5) ** 2)
+
+    def norm_bound(self, v: Array) -> float:
+        """See `Factor.norm_bound`."""
+        scaled = self.scale * v
+        return float(scaled @ scaled / self.smallest) ** 0.5 if self.smallest > 0.0 else np.inf
+
+
+def _eliminated(A: Arrow, shift: float) -> tuple[Array, Array]:
+    """Return the inverse of ``D - shift I``, block by block, and the Schur complement of it in ``A - shift I``."""
+    K, m = A.D.shape[1], len(A.others)
+    inverse = np.asarray(np.linalg.inv(A.D - shift * np.eye(K)) if K > 1 else 1.0 / (A.D - shift), np.float64)
+    complement = A.E - shift * np.eye(m)
+    for first in range(0, len(inverse), _LEVELS):
+        clock.check()
+        some = inverse[first : first + _LEVELS]
+        B = A.B[first * K : (first + len(some)) * K]
+        divided = np.matmul(some, B.reshape(len(some), K, m)).reshape(-1, m)
+        complement -= B.T @ divided
+    return inverse, complement
+
+
+def factorised(H: Hessian) -> Factor:
+    """Return the factorisation of a Hessian, by its structure."""
+    return ArrowFactor.of(H) if isinstance(H, Arrow) else DenseFactor.of(H.matrix)  # type: ignore[attr-defined]
+
+
+def _smallest(inverse: Callable[[Array], Array], n: int) -> float:
+    """Return an estimate from above of the smallest eigenvalue of a matrix (n, n), by inverse iteration."""
+    v = np.cos(np.arange(1.0, n + 1.0))  # any vector that is not orthogonal to the eigenvector
+    largest_inverse = 0.0
+    for _ in range(_ITERATIONS):
+        v = inverse(v / np.sqrt(v @ v))
+        before, largest_inverse = largest_inverse, float(np.sqrt(v @ v))
+        if largest_inverse < 1.02 * before:
+            break
+    return 1.0 / largest_inverse
+
+
 def _proved_below(A: Array, estimate: float) -> float:
     """Return the largest of some shares of the estimate for which ``A - bound I`` has a Cholesky factor; else 0."""
-    shares = (0.8, 0.4, 0.1, 0.01)
-    return next((s * estimate for s in shares if cholesky(A - s * estimate * np.eye(len(A))) is not None), 0.0)
+    return next((s * estimate for s in _SHARES if cholesky(A - s * estimate * np.eye(len(A))) is not None), 0.0)

@@ -136,7 +136,7 @@ def lbfgs(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     inverse = Preconditioner(objective) if smaller is None else Preconditioner(smaller, whole=objective)
     pairs, x = Pairs(inverse), x0
     if smaller is not None:
-        low = yield from on_sample(smaller, x0, pairs, record, dtype)
+        low = objective.chosen((yield from on_sample(smaller, x0, pairs, record, dtype)))
         x = yield from better_start(objective, x0, low)
     point = yield from objective.at(x, dtype)
     if smaller is not None and (yield from inverse.settle(point)):

@@ -34,7 +34,7 @@ def newton(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     -----
     A read of X for each step. Memory: several matrices (n, n) float64; `fastlogit.plan` counts them.
     """
-    if x0.size > EVERY_READ:
+    if objective.n_dense > EVERY_READ:
         return (yield from few_hessians(objective, x0, record))
     x, point, smaller = x0, None, (yield from objective.on_sample())
     if smaller is not None:

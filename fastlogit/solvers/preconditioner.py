@@ -11,9 +11,10 @@ import numpy as np
 from fastlogit import costs
 from fastlogit.cholesky import cholesky
 from fastlogit.cholesky import solve as solve_with
+from fastlogit.hessians import Dense
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.reads import Reads
-from fastlogit.solvers.quadratic_model import identified
+from fastlogit.solvers.factor import factorised
 
 #: For more columns than this a Gram matrix and its factorisations take too much time and memory.
 LARGEST_GRAM = 4096
@@ -65,14 +66,27 @@ class Preconditioner:
     """
 
     def __init__(self, objective: Objective, whole: Objective | None = None) -> None:
-        self.solve = _inverse_of_diagonal(objective.hess_diag_at_zero)
-        self._objective = objective
+        self._objective, self._whole = objective, whole or objective
+        self.solve = self._inverse_of_diagonal(objective.hess_diag_at_zero)
         self._price = max(price(objective), _FEWEST * objective.source.costs.read())
         self._spent, self._first, self._is_made = 0.0, 0.0, False
-        shape = (whole or objective).source.costs
+        shape = self._whole.source.costs
         self._read = shape.read()
-        if self._price <= (_SPARSE_AT_ONCE if whole and shape.is_sparse else _AT_ONCE) * self._read:
+        is_worth_more = whole and shape.is_sparse and self._whole.partitions is None
+        if self._price <= (_SPARSE_AT_ONCE if is_worth_more else _AT_ONCE) * self._read:
             self._spent = self._price
+
+    def _inverse_of_diagonal(self, diagonal: Array) -> Callable[[Array], Array]:
+        """Return the diagonal's inverse, within the coefficients that `fastlogit.partitions.Partitions` chooses."""
+        inverse, partitions, shape = _inverse_of_diagonal(diagonal), self._whole.partitions, self._whole.shape
+        if partitions is None:
+            return inverse
+
+        def solve(g: Array) -> Array:
+            step = inverse(partitions.across(g.reshape(shape)).ravel())
+            return partitions.chosen(step.reshape(shape)).ravel()
+
+        return solve
 
     def left(self, objective: Objective) -> float:
         """Return the number of an objective's reads until it is due; infinity if it was not worth while when it was."""
@@ -103,7 +117,7 @@ class Preconditioner:
         mean_square = float(product @ product) / np.count_nonzero(signs) * (1.0 - 1.0 / K if K > 1 else 1.0)
         spread = mean_square - 1.0 - objective.source.n_features / objective.source.n_samples
         if spread < _NEARLY_DIAGONAL:
-            self.solve, self._spent = _inverse_of_diagonal(diagonal), 0.0
+            self.solve, self._spent = self._inverse_of_diagonal(diagonal), 0.0
             return True
         if self._price < _SPARED * min(spread, _SPARED) * self._read:
             yield from self._make(point)
@@ -174,7 +188,8 @@ def preconditioner(objective: Objective, x: Array) -> Reads[Callable[[Array], Ar
     if K == 1 or x.size <= LARGEST_FACTORED:
         hess = (yield from objective.curvature_at(x, objective.source.dtype)).hess
         assert hess is not None
-        return inverse_of(identified(hess, K))
+        identified = hess.identified(K)
+        return inverse_of(identified.matrix) if isinstance(identified, Dense) else factorised(identified).solve
     return (yield from kronecker(objective, x))
 
 

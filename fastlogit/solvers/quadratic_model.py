@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from fastlogit.hessians import Hessian
 from fastlogit.kernels.passes.curvature import HESS_ROWS
 from fastlogit.objective import Array, Objective, Point
 from fastlogit.reads import Reads
 from fastlogit.solvers import certificates
-from fastlogit.solvers.factor import DenseFactor, Factor
+from fastlogit.solvers.factor import Factor, factorised
 
 _ROUNDINGS = 2.0 * HESS_ROWS**0.5  # in units of eps: four standard deviations
 #: Damping starts at this share of the rows' weight, and is multiplied by 100 as often as necessary.
@@ -54,7 +55,7 @@ class Model:
         """Return the model at a point whose Hessian has products of ``dtype``; reads of X as `Objective.rounding`."""
         assert point.hess is not None
         K = objective.shape[1]
-        H = identified(point.hess, K)
+        H = point.hess.identified(K)
         factor, step, damping = newton_step(H, point.grad, point.value, objective.weight)
         step -= factor.solve(point.grad + H @ step) if damping == 0.0 else 0.0  # refined: bound P needs H d = -g
         residual = point.grad + H @ step
@@ -67,7 +68,7 @@ class Model:
         # of the product of its two diagonal entries, and to the square root of the number of rows that are added in
         # dtype, those of a tile (N. Higham and T. Mary, "A new approach to probabilistic rounding error analysis",
         # SIAM J. Sci. Comput. 41 (2019)).
-        doubt = _ROUNDINGS * float(np.finfo(dtype).eps) * len(H) / max(factor.smallest, 1e-300)
+        doubt = _ROUNDINGS * float(np.finfo(dtype).eps) * factor.size / max(factor.smallest, 1e-300)
         doubt *= float(objective.lost_digits.max())
         error = factor.norm_bound(residual) + factor.norm_bound((yield from objective.rounding(point)))
         if damping > 0.0 or _leaves_out(factor, residual, point.grad) or not doubt < 0.5:
@@ -80,12 +81,15 @@ class Model:
     def with_exact_radius(self, objective: Objective) -> "Reads[Model]":
         """Return the model with the exact R: the bound on it in `at` may be a thousand times larger.
 
-        One read of X, for softmax one for each pair of classes; with more than five classes the model is unchanged.
+        One read of X, for softmax one for each pair of classes. With more than five classes, or a category eliminated,
+        the model is unchanged.
         """
-        K = objective.shape[1]
-        if K > _PAIRED_CLASSES or not np.isfinite(self.radius):
+        K, root = objective.shape[1], None
+        if K <= _PAIRED_CLASSES and np.isfinite(self.radius):
+            root = self.factor.inverse_root
+        if root is None:
             return self
-        root = self.factor.inverse_root.reshape(*objective.shape, -1)
+        root = root.reshape(*objective.shape, -1)
         differences = (root[:, k] - root[:, m] for k in range(K) for m in range(k)) if K > 1 else (root[:, 0],)
         norms = []
         for difference in differences:
@@ -107,7 +111,7 @@ class Model:
         return certificates.after_step(self.decrement, self.radius, self.error)
 
 
-def newton_step(H: Array, g: Array, value: float, weight: float) -> tuple[Factor, Array, float]:
+def newton_step(H: Hessian, g: Array, value: float, weight: float) -> tuple[Factor, Array, float]:
     """Return the factorised ``H + damping I``, the step ``-(H + damping I)^-1 g`` (n,), and the damping.
 
     The gap is at most the value, because no loss is negative. A model that predicts a larger fall is not valid over the
@@ -116,7 +120,7 @@ def newton_step(H: Array, g: Array, value: float, weight: float) -> tuple[Factor
     """
     damping = 0.0
     while True:
-        factor = DenseFactor.of(H + damping * np.eye(len(H)) if damping else H)
+        factor = factorised(H.plus(damping) if damping else H)
         step = -factor.solve(g)
         lost = damping == 0.0 and _leaves_out(factor, g + H @ step, g)
         if (-0.5 * float(g @ step) <= value and not lost) or damping > weight:
@@ -127,17 +131,3 @@ def newton_step(H: Array, g: Array, value: float, weight: float) -> tuple[Factor
 def _leaves_out(factor: Factor, residual: Array, g: Array) -> bool:
     """Return whether the gradient has a part in directions that a singular Hessian leaves out."""
     return factor.is_singular and bool(np.abs(residual).max() > _LOST * np.abs(g).max())
-
-
-def identified(H: Array, K: int) -> Array:
-    """Return a Hessian (n, n) with curvature added in directions of equal changes of all classes.
-
-    Softmax is constant along them, which makes its Hessian singular. The gradient has no part in them, and so no step.
-    """
-    if K == 1:
-        return H
-    H = H.copy()
-    blocks = H.reshape(len(H) // K, K, len(H) // K, K)
-    features = range(len(H) // K)
-    blocks[features, :, features, :] += np.diag(H).reshape(-1, K).mean(axis=1)[:, None, None] / K
-    return H

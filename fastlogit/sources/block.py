@@ -15,11 +15,11 @@ from fastlogit.kernels.losses import Logistic
 from fastlogit.kernels.losses.protocol import LOSS, N_CORRECT, SMALLEST_MARGIN
 from fastlogit.kernels.machine.jit import LOSS_PRODUCTS, n_chunks, read_only
 from fastlogit.kernels.passes import curvature, first_order, survey
-from fastlogit.kernels.storages.storage import pack
+from fastlogit.kernels.storages.storage import padded
 from fastlogit.prediction import cut_by_products, decision_function, predict_proba
 from fastlogit.sources.observations import Array, Observations
 from fastlogit.sources.sampling import Limits, Surveyed, drawn, pieces
-from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moments, PassSums
+from fastlogit.sources.sums import ArrowSums, ClassProducts, CurvatureSums, Largest, Moments, PassSums, centred
 
 _NONE = read_only(np.empty((0, 0)))
 # Weighted rows whose mean shifts the columns of a part.
@@ -30,11 +30,6 @@ HESSIAN_ROWS = 256
 _PROBABILITIES = 1 << 16
 #: Relative rounding error of a row's squared norm in float32, by which the largest is enlarged.
 WIDEST_ROUNDING = 1e-4
-
-
-def _square_of_zeros(center: NDArray[Any], inverse_scale: NDArray[Any]) -> float:
-    """Return ``sum_j (center_j inverse_scale_j)^2``, the squared norm of a row of zeros, of the values kernels read."""
-    return float(np.sum((center.astype(np.float64) * inverse_scale.astype(np.float64)) ** 2))
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,7 @@ class Block(Observations):
 
     def _moments_of(self, first: int, last: int, shift: Array) -> Moments:
         """Return the moments of rows ``first`` to ``last``, summed about ``shift``."""
-        packed = pack(shift, np.float64)
+        packed = self.storage.pack_columns(shift, np.float64)
         sums, weights = self._empty_sums(first, last, self.storage.n_powers, packed.size, 1)
         first_order.moments(len(sums), self.storage, self.targets, packed, first, last, sums, weights)
         return self._moments_from(last - first, shift, sums, weights)
@@ -78,7 +73,7 @@ class Block(Observations):
         """Return the moments from each chunk's sums about ``shift`` and its sum of weights."""
         weight = float(weights.sum())
         with np.errstate(invalid="ignore", over="ignore"):  # as above
-            step, squares = self.storage.powers(sums.sum(axis=0)[:, : self.n_features], shift, weight)
+            step, squares = self.storage.powers(self._over_chunks(sums), shift, weight)
             if weight == 0.0:  # the squares are 0, or NaN where an element is not finite
                 return Moments(n_samples, 0.0, np.zeros_like(shift), squares)
             return Moments(n_samples, weight, shift + step / weight, np.maximum(squares - step**2 / weight, 0.0))
@@ -87,6 +82,11 @@ class Block(Observations):
         """Return uninitialised arrays for each chunk's sums over rows (n_sums, size) and its ``n_totals`` totals."""
         chunks = self.storage.n_chunks(first, last, n_sums, size)
         return self.storage.empty_sums(chunks, n_sums, size), np.empty((chunks, n_totals))
+
+    def _over_chunks(self, sums: Array) -> Array:
+        """Return each column's sums (n_sums, n_features) from those of chunks."""
+        total: Array = self.storage.unpacked(sums.sum(axis=0))
+        return total
 
     def _empty_gradients(self, first: int, last: int, K: int, size: int, n_totals: int) -> tuple[Array, Array]:
         """Return the same for sums (K, size) of K classes, in the storage's order in memory."""
@@ -119,11 +119,11 @@ class Block(Observations):
         limits : Limits
             The hashes below which a row is drawn.
         """
-        spread = np.sqrt(rough.variance)
+        spread, pack = np.sqrt(rough.variance), self.storage.pack_columns
         dtype = self.storage.computing_dtype
         inverse_scale = pack(np.where(spread > 0.0, 1.0 / np.where(spread > 0.0, spread, 1.0), 0.0), dtype)
         shift = pack(rough.mean, np.float64)
-        base = _square_of_zeros(shift.astype(dtype), inverse_scale)
+        base = self.storage.square_of_zeros(shift.astype(dtype), inverse_scale)
         for first, last in self.parts:
             sums, weights = self._empty_sums(first, last, self.storage.n_powers, shift.size, 1)
             rows, squares = np.empty(last - first, np.int64), np.empty(last - first)
@@ -150,9 +150,9 @@ class Block(Observations):
     def _gradient(self, G: Array, totals: Array, center: NDArray[Any]) -> Array:
         """Return the gradient, of shape W, from chunks' sums of residuals times rows, and of residuals (chunks, K)."""
         grad = np.empty((self.n_features + 1, G.shape[1]))
-        np.sum(G[:, :, : self.n_features], axis=0, out=grad[:-1].T)
+        grad[:-1] = self._over_chunks(G).T
         np.sum(totals, axis=0, out=grad[-1])
-        left = self.storage.uncentred(center[: self.n_features])
+        left = self.storage.uncentred(self.storage.unpacked(center))
         if left is not None:
             grad[:-1] -= np.outer(left, grad[-1])
         return grad
@@ -169,41 +169,36 @@ class Block(Observations):
 
     def grad_hess(self, W: Array, center: Array, scale: Array, dtype: Any) -> Iterator[CurvatureSums]:
         """Yield loss, gradient and Hessian at ``W``, the products of the Hessian in ``dtype``."""
-        inverse_scale = pack(np.append(1.0 / scale, 1.0), dtype)
-        base = 1.0 + _square_of_zeros(center, inverse_scale[: self.n_features])
-        packed = W_, b, c = self.storage.pack(W, center, np.float64)
+        yield from self._grad_hess(W, center, scale, dtype, is_arrow=False)
+
+    def grad_arrow(self, W: Array, center: Array, scale: Array, dtype: Any) -> Iterator[CurvatureSums]:
+        """Yield the same as `grad_hess`, the Hessian as an arrow; ``center`` is 0 for the leading columns."""
+        yield from self._grad_hess(W, center, scale, dtype, is_arrow=True)
+
+    def _grad_hess(
+        self, W: Array, center: Array, scale: Array, dtype: Any, *, is_arrow: bool
+    ) -> Iterator[CurvatureSums]:
+        storage, place = self.storage, self.storage.intercept_place
+        inverse_scale = np.zeros(padded(place + 1 + is_arrow), dtype)
+        inverse_scale[:place] = storage.pack_columns(1.0 / scale, dtype)[:place]
+        packed = W_, b, c = storage.pack(W, center, np.float64)
+        base = storage.square_of_zeros(c, inverse_scale)
         K, size = b.size, inverse_scale.size
-        blocks = K * (K + 1) // 2
-        products = blocks * min(size, self.storage.row_elements) ** 2 // 2  # upper triangles
+        blocks, width = K * (K + 1) // 2, size - storage.lead * is_arrow
+        products = blocks * min(size, storage.row_elements) ** 2 // 2  # upper triangles
         for first, last in cut_by_products(self.parts, products):
-            chunks = n_chunks(last - first, blocks * size**2, products // 2, max(size, HESSIAN_ROWS))
-            G = self.storage.empty_sums(chunks, self.storage.n_adjacent(K), c.size)[:, :K]
-            totals, H = np.empty((chunks, K + 4)), np.empty((chunks, blocks, size, size))
-            rows = (base, self.n_features, first, last)
-            curvature.grad_hess(
-                chunks, self.storage, self.targets, self.loss, *packed, inverse_scale, *rows, G, totals, H
-            )
-            upper = np.triu(H.sum(axis=0)[:, : self.n_features + 1, : self.n_features + 1])
-            yield CurvatureSums(
-                *self._sums(G, totals, c),
-                hess=self._centred(upper + np.triu(upper, 1).transpose(0, 2, 1), c),
-                largest_square=float(totals[:, K + 3].max()),
-            )
-
-    def _centred(self, H: Array, center: NDArray[Any]) -> Array:
-        """Return the Hessian's blocks for centred rows: ``T' H T`` with ``(x - c, 1) = T' (x, 1)``; H is overwritten.
-
-        From every other row ``T'`` subtracts c_j times the intercept's.
-        """
-        c = self.storage.uncentred(center[: self.n_features])
-        if c is None:
-            return H
-        h = H[:, :-1, -1].copy()
-        for block, row, corner in zip(H, h, 0.5 * H[:, -1, -1], strict=True):
-            left = np.outer(row - corner * c, c)
-            block[:-1, :-1] -= left + left.T
-        H[:, :-1, -1] = H[:, -1, :-1] = h - H[:, -1:, -1] * c
-        return H
+            chunks = n_chunks(last - first, blocks * size * width, products // 2, max(width, HESSIAN_ROWS))
+            G = storage.empty_sums(chunks, storage.n_adjacent(K), c.size)[:, :K]
+            totals, H = np.empty((chunks, K + 4)), np.empty((chunks, blocks, size, width))
+            rows = (base, place, first, last)
+            curvature.grad_hess(chunks, storage, self.targets, self.loss, *packed, inverse_scale, *rows, G, totals, H)
+            total, center_of_rows = H.sum(axis=0) if chunks > 1 else H[0], storage.uncentred(storage.unpacked(c))
+            hess: Any
+            if is_arrow:
+                hess = ArrowSums(*storage.unpacked_arrow(total)).centred(center_of_rows)
+            else:
+                hess = centred(storage.unpacked_square(total), center_of_rows)
+            yield CurvatureSums(*self._sums(G, totals, c), hess=hess, largest_square=float(totals[:, K + 3].max()))
 
     def gram(self, center: Array, dtype: Any) -> Iterator[Array]:
         """Yield ``sum_i s_i x~_i x~_i'``: four times the logistic loss's Hessian at 0, which no label enters."""
@@ -215,13 +210,13 @@ class Block(Observations):
     def hess_diag(self, W: Array, center: Array, dtype: Any) -> Iterator[Array]:
         """Yield the Hessian's diagonal at ``W``, computed in ``dtype``."""
         W_, b, packed = self.storage.pack(W, center, dtype)
-        K, m, shift = b.size, self.storage.n_powers, pack(center, np.float64)
+        K, m, shift = b.size, self.storage.n_powers, self.storage.pack_columns(center, np.float64)
         for first, last in self.parts:
             G, totals = self._empty_sums(first, last, K * m, shift.size, K)
             curvature.diagonal(
                 len(G), self.storage, self.targets, self.loss, W_, b, packed, shift, first, last, G, totals
             )
-            sums, weights = G.sum(axis=0)[:, : self.n_features], totals.sum(axis=0)
+            sums, weights = self._over_chunks(G), totals.sum(axis=0)
             squares = [self.storage.powers(sums[k * m : (k + 1) * m], center, weights[k])[1] for k in range(K)]
             yield np.vstack([np.array(squares).T, weights])
 
@@ -253,19 +248,19 @@ class Block(Observations):
 
     def column_squares(self, center: Array) -> Iterator[Array]:
         """Yield ``sum_i a_ij`` and ``sum_i a_ij^2`` with ``a_ij = s_i (x_ij - center_j)^2``."""
-        packed = pack(center, np.float64)
+        packed = self.storage.pack_columns(center, np.float64)
         for first, last in self.parts:
             sums, totals = self._empty_sums(first, last, self.storage.n_squares, packed.size, 2)
             survey.column_squares(len(sums), self.storage, self.targets, packed, first, last, sums, totals)
-            yield self.storage.column_squares(sums.sum(axis=0)[:, : self.n_features], totals.sum(axis=0), center)
+            yield self.storage.column_squares(self._over_chunks(sums), totals.sum(axis=0), center)
 
     # The largest over rows -----------------------------------------------------------------------------------------
 
     def widest_row(self, center: Array, scale: Array) -> Iterator[Largest]:
         """Yield the largest ``sum_j ((x_ij - center_j) / scale_j)^2`` over rows, or up to 1e-4 of it more."""
         dtype = self.storage.computing_dtype
-        packed = pack(center, dtype), pack(1.0 / scale, dtype)
-        base = _square_of_zeros(*packed)
+        packed = self.storage.pack_columns(center, dtype), self.storage.pack_columns(1.0 / scale, dtype)
+        base = self.storage.square_of_zeros(*packed)
         for first, last in self.parts:
             totals = np.empty(n_chunks(last - first, 1, self.storage.products(1)))
             survey.widest_row(totals.size, self.storage, *packed, base, first, last, totals)

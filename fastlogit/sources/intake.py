@@ -102,7 +102,7 @@ def _of_array(array: NDArray[Any], name: str) -> tuple[Storage, np.dtype[Any]]:
             f"Expected 2D array: {name} has {array.ndim} dimensions {array.shape}, but (n_samples, n_features) is "
             f"needed. Reshape your data: {name}.reshape(-1, 1) is one column, {name}.reshape(1, -1) one row"
         )
-    _check_shape(array.shape, name)
+    check_shape(array.shape, name)
     dtype, itemsize = computing_dtype(array.dtype), array.dtype.itemsize
     if array.dtype.isnative and array.dtype != np.float16:
         if array.shape[1] == 1 or array.strides[1] == itemsize:
@@ -115,7 +115,7 @@ def _of_array(array: NDArray[Any], name: str) -> tuple[Storage, np.dtype[Any]]:
 def _of_columns(columns: list[Column], shape: tuple[int, int], name: str) -> tuple[Storage, np.dtype[Any]]:
     """Return the storage of a frame's columns; ``shape`` is used for a frame without columns only."""
     n_samples = sum(rows for _, rows in columns[0].pieces) if columns else shape[0]
-    _check_shape((n_samples, len(columns)), name)
+    check_shape((n_samples, len(columns)), name)
     dtype = computing_dtype(np.result_type(*{column.dtype for column in columns}, np.uint8))
     return Table.of(columns, dtype), dtype
 
@@ -124,7 +124,7 @@ def _of_sparse(X: Any, name: str) -> tuple[CSR, np.dtype[Any]]:
     """Return the storage of a SciPy matrix or array: CSR in canonical form in place, others converted."""
     if X.ndim != 2:
         raise ValueError(f"{name} has {X.ndim} dimensions {X.shape}, but (n_samples, n_features) is needed")
-    _check_shape(X.shape, name)
+    check_shape(X.shape, name)
     if X.format != "csr":
         if hasattr(X, "check_format"):  # SciPy's conversions trust it
             X.check_format(full_check=True)
@@ -189,7 +189,8 @@ def _fault(X: Any) -> str | None:
     return None
 
 
-def _check_shape(shape: tuple[int, ...], name: str) -> None:
+def check_shape(shape: tuple[int, ...], name: str) -> None:
+    """Raise ValueError if there are no rows, or no columns."""
     if 0 in shape:
         what = "sample" if shape[0] == 0 else "feature"
         raise ValueError(f"{name} has 0 {what}(s) (shape={shape}) while a minimum of 1 is required.")

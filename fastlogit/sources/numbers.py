@@ -11,6 +11,8 @@ from fastlogit.exceptions import InputError
 
 def named(column: int, names: Sequence[str] | None) -> str:
     """Return the number and, if there is one, the name of a column, for messages."""
+    if names is not None and hasattr(names, "named"):  # of categories: the frame's column, and the level
+        return str(names.named(column))
     return str(column) if names is None else f"{column} ({names[column]!r})"
 
 

@@ -94,7 +94,8 @@ class Source:
     def costs(self) -> Shape:
         """What reads of this source take."""
         elements, K = int(self._kind.elements_of(self.row_bytes)), n_margins(self.n_classes)
-        return Shape(self.n_samples, self.n_features, K, int(self.dtype.itemsize), elements)
+        leading = 0 if self.leading is None else len(self.leading)
+        return Shape(self.n_samples, self.n_features, K, int(self.dtype.itemsize), elements, leading)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks in the order of rows; a block may be gone once the next is taken (`Block.stays`)."""
@@ -126,6 +127,17 @@ class Source:
     def run(self, operation: str, *args: Any) -> Any:
         """Return the sum of what one operation of `Block` yields; one read of X."""
         return self.run_all([(operation, args)])[0]
+
+    @property
+    def leading(self) -> NDArray[np.int64] | None:
+        """Columns of which no two differ from 0 in the same row, so that the Hessian may be an arrow, or None."""
+        columns: NDArray[np.int64] | None = self._kind.leading
+        return columns
+
+    @property
+    def partitions(self) -> list[NDArray[np.int64]]:
+        """Sets of columns that add up to 1 in every row: see `fastlogit.partitions`."""
+        return list(self._kind.partitions)
 
     def uncentred(self, center: Array) -> Array | None:
         """Return the part (n_features,) of a centre that is subtracted by algebra, not from elements; None for no part.

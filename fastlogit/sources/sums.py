@@ -1,6 +1,7 @@
 """Results of operations on rows: each defines ``+`` with the result for the rows that follow."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,19 +39,65 @@ class PassSums:
 
 
 @dataclass(frozen=True)
+class ArrowSums:
+    """Blocks of a Hessian that have a diagonal block of their own for some leading columns.
+
+    Attributes
+    ----------
+    leading : ndarray (L,) of int
+        The leading columns; the others, and the intercept after them, are m.
+    diagonal, border, corner : ndarray (blocks, L), (blocks, L, m), (blocks, m, m)
+        The leading columns' diagonal, their products with the others, and the products of those.
+    """
+
+    leading: NDArray[np.int64]
+    diagonal: NDArray[np.float64]
+    border: NDArray[np.float64]
+    corner: NDArray[np.float64]
+
+    def __add__(self, other: "ArrowSums") -> "ArrowSums":
+        return ArrowSums(
+            self.leading, self.diagonal + other.diagonal, self.border + other.border, self.corner + other.corner
+        )
+
+    def centred(self, center: NDArray[np.float64]) -> "ArrowSums":
+        """Return the same for rows centred at ``center`` (n_features,), which is 0 for the leading columns."""
+        c = np.delete(center, self.leading)
+        if not np.any(c):
+            return self
+        self.border[..., :-1] -= self.border[..., -1:] * c
+        return ArrowSums(self.leading, self.diagonal, self.border, centred(self.corner, c))
+
+
+def centred(H: NDArray[np.float64], center: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Return a Hessian's blocks for centred rows: ``T' H T`` with ``(x - c, 1) = T' (x, 1)``; H is overwritten.
+
+    From every other row ``T'`` subtracts c_j times the intercept's.
+    """
+    if center is None:
+        return H
+    h, c = H[:, :-1, -1].copy(), center
+    for block, row, corner in zip(H, h, 0.5 * H[:, -1, -1], strict=True):
+        left = np.outer(row - corner * c, c)
+        block[:-1, :-1] -= left + left.T
+    H[:, :-1, -1] = H[:, -1, :-1] = h - H[:, -1:, -1] * c
+    return H
+
+
+@dataclass(frozen=True)
 class CurvatureSums(PassSums):
     """Loss, gradient and Hessian.
 
     Attributes
     ----------
-    hess : ndarray (K (K + 1) / 2, n_features + 1, n_features + 1)
+    hess : ndarray (K (K + 1) / 2, n_features + 1, n_features + 1), or ArrowSums
         The Hessian's blocks of classes k <= l, row by row of the upper triangle, each symmetric:
         ``sum_i s_i c_kl x~_i x~_i'`` with ``c_kl = p_k (delta_kl - p_l)``, for two classes ``p (1 - p)``.
     largest_square : float
         The largest ``||x~||^2`` over rows of positive weight, each column divided by its scale.
     """
 
-    hess: NDArray[np.float64]
+    hess: Any
     largest_square: float
 
     def __add__(self, other: PassSums) -> "CurvatureSums":

@@ -28,7 +28,7 @@ from fastlogit.kernels.storages.protocol import (
     take,
     tile_rows,
 )
-from fastlogit.kernels.storages.tiles import accumulate_gram, squares, tile_scratch
+from fastlogit.kernels.storages.tiles import accumulate_gram, put_intercept, squares, tile_scratch
 
 #: Rows of a tile of `grad_hess`.
 HESS_ROWS = 128
@@ -64,7 +64,7 @@ def grad_hess(
     center: Any,
     inverse_scale: Any,
     base: float,
-    n_features: int,
+    place: int,
     first: int,
     last: int,
     G: Any,
@@ -76,8 +76,8 @@ def grad_hess(
     ``G`` and ``totals`` (n_chunks, K + 4) as in `first_order.loss_grad`; the last total is the largest
     ``||x~ * inverse_scale||^2`` over rows of positive weight. ``H`` (n_chunks, K (K + 1) / 2, size, size) float64
     receives the upper triangles of the blocks of classes k <= l, row by row of the upper triangle of blocks, with the
-    intercept in row and column n_features. ``inverse_scale`` (size,), size being n_features + 1 padded, has the type in
-    which the Hessian's products are computed. ``base``: see `fastlogit.kernels.storages.tiles.squares`.
+    intercept in row and column ``place``. ``inverse_scale`` (size,), 0 for the intercept, has the type in which the
+    Hessian's products are computed. ``base``: see `fastlogit.kernels.storages.tiles.squares`.
     """
     begin, end = bounds(storage, first, last, chunk, n_chunks)
     K, T = b.size, HESS_ROWS
@@ -105,7 +105,7 @@ def grad_hess(
         weigh_and_sum(targets.weight, factor, start, n, Z, F, M, sums)
         accumulate(storage, start, n, tile, center, gradient, 2)
         take(storage, start, n, center_of_tile, B)
-        B[:, n_features] = 1.0
+        put_intercept(storage, place, B)
         squares(storage, start, n, center, inverse_scale, base, B, square)
         for r in range(n):
             if F[r] > 0.0:
@@ -114,10 +114,10 @@ def grad_hess(
         for k in range(K):
             for m in range(k, K):
                 _curvature(P, F, k, m, K, n, c)
-                accumulate_gram(storage, start, n, n_features, c, B, Q, H[chunk, block])
+                accumulate_gram(storage, start, n, place, c, B, Q, H[chunk, block])
                 block += 1
     put_totals(sums, K, totals[chunk])
-    totals[chunk, K + 3] = largest
+    totals[chunk, K + 3] = 1.0 + largest
 
 
 @kernel

@@ -30,8 +30,8 @@ from fastlogit.kernels.storages.storage import Storage, padded
 _ROUNDING = 1e-12
 # Indices that NumPy looks through in less time than a kernel's first call takes.
 _FEW_INDICES = 1 << 17
-# Each chunk costs one array over all columns: there is one for this many nonzeros of a column, but at least two.
-_NONZEROS_PER_COLUMN = 16
+#: Each chunk costs one array over all columns: there is one for this many nonzeros of a column, but at least two.
+NONZEROS_PER_COLUMN = 16
 
 
 class _Arrays(NamedTuple):
@@ -119,6 +119,10 @@ class CSR(_Arrays, Storage):
         """See `Storage.uncentred`: the whole centre."""
         return center
 
+    def square_of_zeros(self, center: NDArray[Any], inverse_scale: NDArray[Any]) -> float:
+        """See `Storage.square_of_zeros`."""
+        return float(np.sum((center.astype(np.float64) * inverse_scale[: center.size].astype(np.float64)) ** 2))
+
     def pack_coefficients(self, W: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
         """See `Storage.pack_coefficients`: classes of a column are adjacent."""
         adjacent = np.zeros((padded(len(W)), self.n_adjacent(W.shape[1])), dtype)
@@ -126,17 +130,14 @@ class CSR(_Arrays, Storage):
         return adjacent[:, : W.shape[1]].T
 
     def n_adjacent(self, K: int) -> int:
-        """See `Storage.n_adjacent`: 1, 2, or a multiple of 4.
-
-        Loads and stores then need no mask: a masked store is not forwarded to the next load.
-        """
-        return -(-K // 4) * 4 if K > 2 else K
+        """See `Storage.n_adjacent`."""
+        return n_adjacent(K)
 
     def n_chunks(self, first: int, last: int, n_sums: int, size: int) -> int:
         """See `Storage.n_chunks`."""
         nonzeros = int(self.indptr[last]) - int(self.indptr[first])
         most = super().n_chunks(first, last, n_sums, size)
-        return min(most, power_of_2(max(2, nonzeros // (_NONZEROS_PER_COLUMN * size))))
+        return min(most, power_of_2(max(2, nonzeros // (NONZEROS_PER_COLUMN * size))))
 
     def empty_sums(self, n_chunks: int, n_sums: int, size: int) -> NDArray[np.float64]:
         """See `Storage.empty_sums`: sums of a column are adjacent."""
@@ -155,12 +156,12 @@ class CSR(_Arrays, Storage):
             return np.asarray(np.bincount(j, values, self.n_features), np.float64)
 
         mean = sums(s * x) / (weight or 1.0)
-        return mean, sums(s * (x - mean[j]) ** 2) + mean**2 * _weight_of_zeros(weight, sums(s))
+        return mean, sums(s * (x - mean[j]) ** 2) + mean**2 * weight_of_zeros(weight, sums(s))
 
     def powers(self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
         """See `Storage.powers`: the first of three sums is that of the nonzeros' weights."""
         weights, step, squares = sums
-        zeros = _weight_of_zeros(weight, weights)
+        zeros = weight_of_zeros(weight, weights)
         return np.stack([step - shift * zeros, squares + shift**2 * zeros])
 
     def column_squares(
@@ -170,8 +171,8 @@ class CSR(_Arrays, Storage):
         weights, squares_of_weights, a, squares_of_a = sums
         return np.stack(
             [
-                a + center**2 * _weight_of_zeros(totals[0], weights),
-                squares_of_a + center**4 * _weight_of_zeros(totals[1], squares_of_weights),
+                a + center**2 * weight_of_zeros(totals[0], weights),
+                squares_of_a + center**4 * weight_of_zeros(totals[1], squares_of_weights),
             ]
         )
 
@@ -196,7 +197,15 @@ class CSR(_Arrays, Storage):
         return import_module("scipy.sparse").csr_array(arrays, shape=self.shape)
 
 
-def _weight_of_zeros(weight: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def n_adjacent(K: int) -> int:
+    """Return the room in memory for K classes of a column: 1, 2, or a multiple of 4.
+
+    Loads and stores then need no mask: a masked store is not forwarded to the next load.
+    """
+    return -(-K // 4) * 4 if K > 2 else K
+
+
+def weight_of_zeros(weight: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the weight (n_features,) of each column's zeros, from that of all rows and those of its nonzeros."""
     zeros = weight - weights
     zeros[zeros <= _ROUNDING * weight] = 0.0

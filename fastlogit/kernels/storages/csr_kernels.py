@@ -149,6 +149,11 @@ def _tile_scratch(storage: Any, rows: int, like: Any) -> Any:
     return np.zeros((0, like.size), like.dtype)
 
 
+@_of_csr(tiles.put_intercept)
+def _put_intercept(storage: Any, place: int, B: Any) -> None:
+    pass
+
+
 @_of_csr(tiles.squares)
 def _squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, base: float, B: Any, out: Any) -> None:
     data, indices = storage.data, storage.indices
@@ -171,9 +176,9 @@ def _accumulate_squares(storage: Any, start: int, n: int, S: Any, center: Any, B
 
 
 @_of_csr(tiles.accumulate_gram)
-def _accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B: Any, Q: Any, H: Any) -> None:
+def _accumulate_gram(storage: Any, start: int, n: int, place: int, c: Any, B: Any, Q: Any, H: Any) -> None:
     # columns ascend, so that all is in the upper triangle
-    data, indices, last = storage.data, storage.indices, np.uint64(n_features)
+    data, indices, last = storage.data, storage.indices, np.uint64(place)
     for r in range(n):
         p, end = _nonzeros(storage, start + r)
         for at in range(p, end):

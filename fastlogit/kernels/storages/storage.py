@@ -30,6 +30,13 @@ class Storage:
         The stored type.
     takes_tiles : bool
         Whether `protocol.take` is registered for the type.
+    lead : int
+        Number of the first places in the kernels' order of columns of which no two are in the same row, so that the
+        Hessian's block of them is diagonal; 0 where that is not known of any.
+    leading : ndarray of int or None
+        The columns that they are.
+    partitions : sequence of ndarray of int
+        Sets of columns that add up to 1 in every row; no column is in two.
     load : int
         An element takes at least as long as this many multiply-adds.
     n_powers, n_squares : int
@@ -38,6 +45,9 @@ class Storage:
 
     __slots__ = ()
     takes_tiles: ClassVar[bool] = True
+    lead: Any = 0
+    leading: Any = None
+    partitions: Any = ()
     load: ClassVar[int] = 3
     n_powers: ClassVar[int] = 2
     n_squares: ClassVar[int] = 2
@@ -117,7 +127,33 @@ class Storage:
         if left is not None:
             intercepts = intercepts - margins_at(left, W[:-1])
         coefficients = self.pack_coefficients(W[:-1], dtype)
-        return coefficients[0] if W.shape[1] == 1 else coefficients, intercepts.astype(dtype), pack(center, dtype)
+        packed = coefficients[0] if W.shape[1] == 1 else coefficients
+        return packed, intercepts.astype(dtype), self.pack_columns(center, dtype)
+
+    def pack_columns(self, values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
+        """Return numbers of columns (..., n_features) in the order that kernels have, zero-padded, in ``dtype``."""
+        return pack(values, dtype)
+
+    def unpacked(self, sums: NDArray[Any]) -> NDArray[Any]:
+        """Return sums of columns (..., n_features) from those of kernels (..., padded): the inverse of the above."""
+        return sums[..., : self.shape[1]]
+
+    def unpacked_square(self, H: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the Hessian's blocks (blocks, n_features + 1, n_features + 1) from the upper triangles of kernels'."""
+        size = self.shape[1] + 1
+        return symmetric(H[:, :size, :size])
+
+    @property
+    def intercept_place(self) -> int:
+        """The place of the intercept in the order that kernels have: the number of their columns."""
+        return int(self.shape[1])
+
+    def square_of_zeros(self, center: NDArray[Any], inverse_scale: NDArray[Any]) -> float:
+        """Return ``sum_j (center_j inverse_scale_j)^2`` over columns that kernels do not centre, from packed values.
+
+        Kernels add to it what elements make of it that are not zero.
+        """
+        return 0.0
 
     def pack_coefficients(self, W: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
         """Return coefficients (K, padded) in the memory order that kernels read, from ``W`` (n_features, K)."""
@@ -184,6 +220,12 @@ class Storage:
             A -= center[some]
             sums[some] = A.T @ of_rows
         return sums
+
+
+def symmetric(H: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return matrices (blocks, n, n) whose upper triangles are those of ``H``."""
+    upper = np.triu(H)
+    return np.asarray(upper + np.triu(upper, 1).transpose(0, 2, 1))
 
 
 def computing_dtype(stored: np.dtype[Any]) -> np.dtype[Any]:

@@ -59,6 +59,47 @@ class Column:
         kind = np.dtype(self.kind.lstrip(">"))
         return kind.newbyteorder() if self.kind.startswith(">") else kind
 
+    def view(self, address: int, n: int) -> NDArray[Any]:
+        """Return the ``n`` elements of the piece at ``address`` as an array, not copied; not of bits."""
+        if n == 0:
+            return np.empty(0, self.dtype)
+        low = address + min(0, (n - 1) * self.stride)
+        size = abs((n - 1) * self.stride) + self.dtype.itemsize
+        memory: Any = (c_char * size).from_address(low)
+        return np.ndarray((n,), self.dtype, memory, address - low, (self.stride,))
+
+    def take(self, rows: NDArray[np.intp], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return a copy (len(rows),) of the elements of some rows, given in ascending order; in ``out``, if given."""
+        out = np.empty(len(rows), self.dtype) if out is None else out
+        begin = 0
+        for address, n in self.pieces:
+            first, last = np.searchsorted(rows, (begin, begin + n))
+            out[first:last] = _values(self, address, n, rows[first:last] - begin)
+            begin += n
+        return out
+
+
+def addresses_of(columns: Sequence[Column]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut columns of equal length into common pieces, those of each column cut further where another's end.
+
+    Returns
+    -------
+    (ndarray (n_pieces + 1,), ndarray (n_pieces, len(columns)))
+        The first row of each piece, then the number of rows; and the address of each column's part of each piece.
+    """
+    alike: dict[tuple[int, ...], list[int]] = {}  # columns by the lengths of their pieces
+    for j, column in enumerate(columns):
+        alike.setdefault(tuple(rows for _, rows in column.pieces), []).append(j)
+    starts = np.unique(np.concatenate([[0], *map(np.cumsum, alike)]))
+    addresses = np.empty((len(starts) - 1, len(columns)), np.int64)
+    for lengths, js in alike.items():
+        end = np.cumsum(lengths, dtype=np.int64)
+        piece = np.searchsorted(end, starts[:-1], side="right")
+        rows = starts[:-1] - np.append(0, end)[piece]
+        first = np.array([[address for address, _ in columns[j].pieces] for j in js], np.int64)
+        addresses[:, js] = (first[:, piece] + np.outer([columns[j].stride for j in js], rows)).T
+    return starts, addresses
+
 
 class _Arrays(NamedTuple):
     """The fields of a table, as kernels read them.
@@ -82,17 +123,7 @@ class Table(_Arrays, Storage):
     @classmethod
     def of(cls, columns: Sequence[Column], dtype: Any) -> "Table":
         """Return the table of columns of equal length; kernels read it as ``dtype``, float32 or float64."""
-        alike: dict[tuple[int, ...], list[int]] = {}  # columns by the lengths of their pieces
-        for j, column in enumerate(columns):
-            alike.setdefault(tuple(rows for _, rows in column.pieces), []).append(j)
-        starts = np.unique(np.concatenate([[0], *map(np.cumsum, alike)]))
-        addresses = np.empty((len(starts) - 1, len(columns)), np.int64)
-        for lengths, js in alike.items():
-            end = np.cumsum(lengths, dtype=np.int64)
-            piece = np.searchsorted(end, starts[:-1], side="right")
-            rows = starts[:-1] - np.append(0, end)[piece]
-            first = np.array([[address for address, _ in columns[j].pieces] for j in js], np.int64)
-            addresses[:, js] = (first[:, piece] + np.outer([columns[j].stride for j in js], rows)).T
+        starts, addresses = addresses_of(columns)
         own = np.dtype(dtype)
         in_place = own.str[1:], own.itemsize
         kinds = [
@@ -106,6 +137,11 @@ class Table(_Arrays, Storage):
         return table
 
     columns: Sequence[Column]
+
+    @classmethod
+    def of_matrix(cls, X: NDArray[Any]) -> "Table":
+        """Return the table of the columns of a matrix."""
+        return cls.of([Column.of(column) for column in X.T], X.dtype)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -126,11 +162,7 @@ class Table(_Arrays, Storage):
         """Return a copy of some rows, given in ascending order, in the table's own type."""
         X = np.empty((len(rows), len(self.kinds)), self.dtype, order="F")
         for column, out in zip(self.columns, X.T, strict=True):
-            begin = 0
-            for address, n in column.pieces:
-                first, last = np.searchsorted(rows, (begin, begin + n))
-                out[first:last] = _values(column, address, n, rows[first:last] - begin)
-                begin += n
+            column.take(rows, out)
         return Columns(read_only(X))
 
     @classmethod
@@ -147,11 +179,7 @@ def _values(column: Column, address: int, n: int, rows: NDArray[np.intp]) -> NDA
         memory: Any = (c_char * ((address + n + 7) // 8 - first)).from_address(first)
         stored = np.frombuffer(memory, np.uint8)
         return np.asarray((stored[bits // 8 - first] >> (bits % 8).astype(np.uint8)) & 1)
-    low = address + min(0, (n - 1) * column.stride)
-    size = abs((n - 1) * column.stride) + column.dtype.itemsize
-    memory = (c_char * size).from_address(low)
-    stored = np.ndarray((n,), column.dtype, memory, address - low, (column.stride,))
-    return np.asarray(stored[rows])
+    return np.asarray(column.view(address, n)[rows])
 
 
 def is_table(kind: Any) -> bool:

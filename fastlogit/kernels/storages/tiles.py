@@ -19,10 +19,15 @@ def tile_scratch(storage: Any, rows: int, like: Any) -> Any:
     raise for_kernels("tile_scratch")
 
 
+def put_intercept(storage: Any, place: int, B: Any) -> None:
+    """Write ones to the column of the intercept in a tile, ``place`` in the order of columns that kernels have."""
+    raise for_kernels("put_intercept")
+
+
 def squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, base: float, B: Any, out: Any) -> None:
     """``out[r] = sum_j ((x[start + r, j] - center[j]) inverse_scale[j])^2`` for r < n.
 
-    ``B`` is the tile as `protocol.take` writes it. ``base`` is the result for a row of zeros, to which a sparse storage
+    ``B`` is the tile as `protocol.take` writes it. ``base`` is `Storage.square_of_zeros`, to which a sparse storage
     adds.
     """
     raise for_kernels("squares")
@@ -33,8 +38,12 @@ def accumulate_squares(storage: Any, start: int, n: int, S: Any, center: Any, B:
     raise for_kernels("accumulate_squares")
 
 
-def accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B: Any, Q: Any, H: Any) -> None:
-    """``H += sum_r c[r] x~_r x~_r'``, in the upper triangle at least; ``Q`` is another tile, for temporary values."""
+def accumulate_gram(storage: Any, start: int, n: int, place: int, c: Any, B: Any, Q: Any, H: Any) -> None:
+    """``H += sum_r c[r] x~_r x~_r'``, in the upper triangle at least.
+
+    ``place`` is that of the intercept. ``Q`` is another tile, for temporary values. An H with fewer columns than rows
+    is an arrow: see `Storage.unpacked_arrow`.
+    """
     raise for_kernels("accumulate_gram")
 
 
@@ -56,6 +65,11 @@ def _tile_scratch(storage: Any, rows: int, like: Any) -> Any:
     return np.zeros((rows, like.size), like.dtype)
 
 
+@_of_tiles(put_intercept)
+def _put_intercept(storage: Any, place: int, B: Any) -> None:
+    B[:, place] = 1.0
+
+
 @_of_tiles(squares)
 def _squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, base: float, B: Any, out: Any) -> None:
     row_squares(B, inverse_scale, n, out)
@@ -71,6 +85,6 @@ def _accumulate_squares(storage: Any, start: int, n: int, S: Any, center: Any, B
 
 
 @_of_tiles(accumulate_gram)
-def _accumulate_gram(storage: Any, start: int, n: int, n_features: int, c: Any, B: Any, Q: Any, H: Any) -> None:
+def _accumulate_gram(storage: Any, start: int, n: int, place: int, c: Any, B: Any, Q: Any, H: Any) -> None:
     scale_rows(B, c, n, Q)
     add_gram(B, Q, n, H)

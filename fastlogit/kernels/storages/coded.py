@@ -1,0 +1,332 @@
+"""Coded: columns of categories, kept as codes where they lie in memory, beside columns of numbers.
+
+A category with L levels stands for L columns of zeros and ones, one of them 1 in each row; what is stored is which. A
+code selects the level's coefficient in margins, and its sum in gradients. As for `csr`, kernels do not centre these
+columns; that is done by algebra. Columns of numbers are a `Table`, which centres its own.
+
+Kernels have their own order of columns, in *places*: the categories one after another, the one of most codes first,
+with a place for every code, those that are no level included, and one for a missing value; then, from place ``cut`` on,
+the numbers; then the intercept. `Storage.pack_columns` and `Storage.unpacked` convert: nothing else knows of places.
+
+For more than one class the coefficients of a place are adjacent in memory, and so are its sums.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from fastlogit.kernels.machine.jit import power_of_2, read_only
+from fastlogit.kernels.storages.csr import NONZEROS_PER_COLUMN, n_adjacent, weight_of_zeros
+from fastlogit.kernels.storages.decode import KINDS, decoder
+from fastlogit.kernels.storages.nothing import Nothing
+from fastlogit.kernels.storages.storage import Storage, padded, symmetric
+from fastlogit.kernels.storages.table import Column, Table, addresses_of
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A category: its codes, and what each of them means.
+
+    Attributes
+    ----------
+    column : Column
+        The codes, integers from -1 on; -1 is a missing value.
+    features : ndarray (n_codes + 1,) of int
+        Which of the storage's columns is 1 for the codes -1, 0, 1, ...; -1 for none.
+    is_whole : bool
+        Whether no row has a code for which there is no column.
+    """
+
+    column: Column
+    features: NDArray[np.int64]
+    is_whole: bool = True
+
+
+class _Arrays(NamedTuple):
+    """The fields that kernels read.
+
+    ``numbers``: the columns of numbers. ``starts`` (n_pieces + 1,): the first row of each piece, then the number of
+    rows. ``addresses`` (n_pieces, n_categories) of codes. ``strides`` in bytes, ``kinds`` in `decode.KINDS` and
+    ``bases``, the place of code 0, each (n_categories,). ``cut``: the place of the first number. ``lead``: the places
+    of the first category, padded. ``decoder``: the address of the function that decodes.
+    """
+
+    numbers: Any
+    starts: NDArray[np.int64]
+    addresses: NDArray[np.int64]
+    strides: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    bases: NDArray[np.int64]
+    cut: int
+    lead: int
+    decoder: int
+
+
+class Coded(_Arrays, Storage):
+    """Categories and numbers; `Coded.of` makes one."""
+
+    takes_tiles, load, n_squares = False, 16, 2
+    categories: Sequence[Codes]
+    of_numbers: NDArray[np.int64]
+    _n_features: int
+
+    @classmethod
+    def of(
+        cls, categories: Sequence[Codes], numbers: Table | Nothing, of_numbers: NDArray[np.int64], n_features: int
+    ) -> "Coded":
+        """Return the storage of some categories, at least one, and numbers, which may have no columns.
+
+        Parameters
+        ----------
+        categories : sequence of Codes
+            The categories.
+        numbers : Table or Nothing
+            The columns of numbers, of the same rows.
+        of_numbers : ndarray of int
+            Which of the storage's columns each of them is.
+        n_features : int
+            Number of columns: levels and numbers.
+        """
+        categories = sorted(categories, key=lambda each: -len(each.features))
+        first = np.cumsum([0, *(len(each.features) for each in categories)])
+        lead = padded(int(first[1]))
+        first[1:] += lead - first[1]
+        columns = [each.column for each in categories]
+        starts, addresses = addresses_of(columns)
+        kinds = [KINDS.index(column.kind) for column in columns]
+        strides = [column.stride for column in columns]
+        arrays = (np.asarray(a, np.int64) for a in (starts, addresses, strides, kinds, first[:-1] + 1))
+        fields = (numbers, *map(read_only, arrays), padded(int(first[-1])), lead, decoder())
+        storage = cls._make(fields)
+        storage.categories, storage.of_numbers, storage._n_features = categories, of_numbers, n_features
+        return storage
+
+    # The order of columns ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Columns, and the place of each; a level without a code has no place."""
+        features, places = [self.of_numbers], [self.cut + np.arange(len(self.of_numbers))]
+        for each, base in zip(self.categories, self.bases, strict=True):
+            codes = np.flatnonzero(each.features >= 0)
+            features.append(each.features[codes])
+            places.append(codes + base - 1)
+        return np.concatenate(features), np.concatenate(places)
+
+    @property
+    def intercept_place(self) -> int:
+        """See `Storage.intercept_place`."""
+        return self.cut + len(self.of_numbers)
+
+    def pack_columns(self, values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
+        """See `Storage.pack_columns`."""
+        features, places = self._order
+        packed = np.zeros((*values.shape[:-1], padded(self.intercept_place)), dtype)
+        packed[..., places] = values[..., features]
+        return packed
+
+    def unpacked(self, sums: NDArray[Any]) -> NDArray[Any]:
+        """See `Storage.unpacked`."""
+        features, places = self._order
+        values = np.zeros((*sums.shape[:-1], self._n_features))
+        values[..., features] = sums[..., places]
+        return values
+
+    def unpacked_square(self, H: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Storage.unpacked_square`."""
+        features, places = self._order
+        n = self._n_features
+        hess = np.zeros((len(H), n + 1, n + 1))
+        features, places = np.append(features, n), np.append(places, self.intercept_place)
+        hess[:, features[:, None], features] = symmetric(H)[:, places[:, None], places]
+        return hess
+
+    @cached_property
+    def leading(self) -> NDArray[np.int64]:
+        """The columns of the first category's levels, ascending."""
+        return np.sort(self.categories[0].features[self.categories[0].features >= 0])
+
+    @property
+    def partitions(self) -> list[NDArray[np.int64]]:
+        """See `Storage.partitions`: the levels of each category."""
+        return [each.features[each.features >= 0] for each in self.categories if each.is_whole]
+
+    def unpacked_arrow(
+        self, H: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the parts of a Hessian whose block of the first category's levels is diagonal.
+
+        Parameters
+        ----------
+        H : ndarray (blocks, size, size - lead)
+            As kernels write it: without columns for the first ``lead`` places, but for a last one that has the
+            diagonal of these rows, in the column that follows the intercept's.
+
+        Returns
+        -------
+        (ndarray (L,), ndarray (blocks, L), ndarray (blocks, L, m), ndarray (blocks, m, m))
+            `leading`; the diagonal; these rows' products with the other columns, in ascending order, and with the
+            intercept; and the products of those.
+        """
+        place = np.empty(self._n_features + 1, np.int64)
+        features, places = self._order
+        place[features], place[-1] = places, self.intercept_place
+        rest = np.delete(place, self.leading) - self.lead
+        rows = H[:, _as_slice(place[self.leading])]
+        diagonal, border = rows[..., self.intercept_place + 1 - self.lead], rows[..., _as_slice(rest)]
+        return self.leading, diagonal, border, symmetric(H[:, self.lead :])[:, rest[:, None], rest]
+
+    def pack_coefficients(self, W: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
+        """See `Storage.pack_coefficients`: classes of a place are adjacent."""
+        features, places = self._order
+        adjacent = np.zeros((padded(self.intercept_place), n_adjacent(W.shape[1])), dtype)
+        adjacent[places, : W.shape[1]] = W[features]
+        return adjacent[:, : W.shape[1]].T
+
+    def n_adjacent(self, K: int) -> int:
+        """See `Storage.n_adjacent`."""
+        return n_adjacent(K)
+
+    def empty_sums(self, n_chunks: int, n_sums: int, size: int) -> NDArray[np.float64]:
+        """See `Storage.empty_sums`: sums of a place are adjacent."""
+        return np.empty((n_chunks, size, n_sums)).transpose(0, 2, 1)
+
+    # Sizes ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_samples, n_features)."""
+        return int(self.starts[-1]), self._n_features
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers."""
+        dtype: np.dtype[Any] = self.numbers.dtype
+        return dtype
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row as stored."""
+        return int(self.numbers.row_bytes) + sum(each.column.dtype.itemsize for each in self.categories)
+
+    def elements_of(self, row_bytes: int) -> int:
+        """See `Storage.elements_of`: a code is an element."""
+        return len(self.categories) + len(self.of_numbers)
+
+    def n_chunks(self, first: int, last: int, n_sums: int, size: int) -> int:
+        """See `Storage.n_chunks`: fewer where levels have few rows, as for `csr`."""
+        most, codes = super().n_chunks(first, last, n_sums, size), (last - first) * len(self.categories)
+        return min(most, power_of_2(max(2, codes // (NONZEROS_PER_COLUMN * size))))
+
+    # Rows ----------------------------------------------------------------------------------------------------------
+
+    def take(self, rows: NDArray[np.intp]) -> "Coded":
+        """See `Storage.take`."""
+        categories = [replace(each, column=Column.of(read_only(each.column.take(rows)))) for each in self.categories]
+        return Coded.of(categories, _as_table(self.numbers.take(rows)), self.of_numbers, self._n_features)
+
+    @classmethod
+    def join(cls, parts: Sequence["Coded"]) -> "Coded":
+        """See `Storage.join`."""
+        rows = [part.take(np.arange(part.shape[0])) for part in parts]
+        categories = [
+            replace(same[0], column=Column.of(read_only(np.concatenate([each.column.owner for each in same]))))
+            for same in zip(*(part.categories for part in rows), strict=True)
+        ]
+        numbers = _as_table(type(rows[0].numbers).join([part.numbers for part in rows]))
+        return cls.of(categories, numbers, parts[0].of_numbers, parts[0]._n_features)
+
+    def _levels(self, rows: NDArray[np.intp]) -> list[NDArray[np.int64]]:
+        """Return for each category the column that is 1 in each of some rows, -1 for none."""
+        return [each.features[each.column.take(rows).astype(np.int64) + 1] for each in self.categories]
+
+    def dense(self, columns: slice) -> NDArray[np.float64]:
+        """See `Storage.dense`."""
+        n = self.shape[0]
+        wanted = np.full(self._n_features + 1, -1)  # -1, the last, is no level
+        wanted[np.arange(self._n_features)[columns]] = np.arange(len(range(*columns.indices(self._n_features))))
+        X, rows = np.zeros((n, int(wanted.max()) + 1)), np.arange(n)
+        for j in self._levels(rows):
+            at = wanted[j]
+            X[rows[at >= 0], at[at >= 0]] = 1.0
+        at = wanted[self.of_numbers]
+        if (at >= 0).any():
+            X[:, at[at >= 0]] = self.numbers.dense(slice(None))[:, at >= 0]
+        return X
+
+    def first_not_finite(self) -> tuple[int, int, float] | None:
+        """See `Storage.first_not_finite`."""
+        found = self.numbers.first_not_finite()
+        return None if found is None else (found[0], int(self.of_numbers[found[1]]), found[2])
+
+    # Centring by algebra -------------------------------------------------------------------------------------------
+
+    def uncentred(self, center: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Storage.uncentred`: that of the categories."""
+        left = center.copy()
+        left[self.of_numbers] = 0.0
+        return left
+
+    def square_of_zeros(self, center: NDArray[Any], inverse_scale: NDArray[Any]) -> float:
+        """See `Storage.square_of_zeros`: of the categories alone."""
+        return float(np.sum((center[: self.cut].astype(np.float64) * inverse_scale[: self.cut]) ** 2))
+
+    def few_moments(
+        self, first: int, last: int, weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `Storage.few_moments`: a kernel would need an array over all levels for every chunk."""
+        rows, weight = np.arange(first, last), float(weights.sum())
+        sums = np.zeros(self._n_features + 1)
+        for j in self._levels(rows):
+            sums += np.bincount(j + 1, weights, len(sums))
+        n = sums[1:]
+        mean = n / (weight or 1.0)
+        squares = n * (1.0 - mean) ** 2 + mean**2 * weight_of_zeros(weight, n)
+        if len(self.of_numbers):
+            X = self.numbers.take(rows).dense(slice(None))
+            mean[self.of_numbers] = about = weights @ X / (weight or 1.0)
+            squares[self.of_numbers] = weights @ (X - about) ** 2
+        return mean, squares
+
+    def powers(self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+        """See `Storage.powers`: the first sum of a level is the weight of its rows."""
+        n = sums[0]
+        zeros = weight_of_zeros(weight, n)
+        powers = np.stack([n * (1.0 - shift) - shift * zeros, n * (1.0 - shift) ** 2 + shift**2 * zeros])
+        powers[:, self.of_numbers] = sums[:, self.of_numbers]
+        return powers
+
+    def column_squares(
+        self, sums: NDArray[np.float64], totals: NDArray[np.float64], center: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """See `Storage.column_squares`: the sums of a level are those of its rows' weights, and of their squares."""
+        weights, squares_of_weights = sums
+        squares = np.stack(
+            [
+                weights * (1.0 - center) ** 2 + center**2 * weight_of_zeros(totals[0], weights),
+                squares_of_weights * (1.0 - center) ** 4 + center**4 * weight_of_zeros(totals[1], squares_of_weights),
+            ]
+        )
+        squares[:, self.of_numbers] = sums[:, self.of_numbers]
+        return squares
+
+
+def _as_slice(places: NDArray[np.int64]) -> Any:
+    """Return consecutive places as a slice, which selects without a copy; others as they are."""
+    first, n = int(places[0]), len(places)
+    return slice(first, first + n) if np.array_equal(places, np.arange(first, first + n)) else places
+
+
+def _as_table(rows: Any) -> Any:
+    """Return copied numbers as the storage that they were copied from, for which kernels are compiled already."""
+    return rows if isinstance(rows, Nothing) else Table.of_matrix(rows.X)
+
+
+def is_coded(kind: Any) -> bool:
+    """Return whether a numba type is `Coded`."""
+    return isinstance(kind, types.NamedTuple) and kind.instance_class is Coded

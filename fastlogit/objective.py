@@ -4,6 +4,7 @@ A method that reads X is a generator of `fastlogit.reads.Read`: ``point = yield 
 generator, ``run(objective.at(x))`` elsewhere.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -105,15 +106,15 @@ class Objective:
     leading: NDArray[np.int64] | None = None
     ridge: Array | float = 0.0
     smooth: Quadratic = field(init=False)
-    partitions: Partitions | None = field(init=False)
+    partitions: Partitions | None = field(default=None, init=False)
     _longest_row: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if not self.fit_intercept and np.any(self.scaling.center):
             raise ValueError("a scaling with a centre needs an intercept: use one that is not centred")
         self.smooth = self.penalty.in_coordinates(self.scaling, self.shape[1]).plus(self.ridge, self.weight)
-        sets = self.source.partitions if self.fit_intercept else []
-        self.partitions = Partitions.of(sets, self.scaling, self.smooth)
+        if self.fit_intercept and self.source.steers_by_partitions:
+            self.partitions = Partitions.of(self.source.partitions, self.scaling, self.smooth)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -139,7 +140,11 @@ class Objective:
 
     def chosen(self, x: Array) -> Array:
         """Return the flat vector that has the least penalty of those with the same losses: see `partitions`."""
-        return x if self.partitions is None else self.partitions.chosen(x.reshape(self.shape)).ravel()
+        return x if self.partitions is None else self.partitions.chosen_flat(x, self.shape[1])
+
+    def within(self, solve: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        """Return an approximate inverse Hessian whose steps lead from `chosen` flat vectors to others."""
+        return solve if self.partitions is None else self.partitions.within(solve, self.shape[1])
 
     def _to_pass(self, x: Array) -> Array:
         """Return the coefficients W of ``x - center`` that a pass takes, for the flat vector ``x``."""

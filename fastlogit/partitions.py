@@ -5,11 +5,13 @@ alone decides then, or, where there is none, a convention. Solvers know that bef
 have to find out: along these directions the curvature is a thousandth of that elsewhere.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogit.hessians import Dense
 from fastlogit.penalties import Array, Quadratic
 from fastlogit.scaling import Scaling
 
@@ -24,10 +26,13 @@ class Partitions:
         A direction for each set of columns that add up to 1.
     MN : ndarray (n_features + 1, q)
         The directions times the metric; ``N' M N`` is diagonal, since no column is in two sets.
+    is_penalized : bool
+        Whether the metric is the penalty.
     """
 
     N: Array
     MN: Array
+    is_penalized: bool
 
     @classmethod
     def of(cls, sets: list[NDArray[np.int64]], scaling: Scaling, penalty: Quadratic) -> "Partitions | None":
@@ -46,15 +51,41 @@ class Partitions:
         for column, members in zip(N.T, sets, strict=True):
             column[members] = scaling.scale[members]
             column[-1] = scaling.center[members].sum() - 1.0
-        return cls(N, M[:, None] * N)
+        return cls(N, M[:, None] * N, not penalty.is_none)
 
     def chosen(self, U: Array) -> Array:
         """Return the coefficients with the same margins and the least norm in the metric, both (n_features + 1, K)."""
         return np.asarray(U - self.N @ ((self.MN.T @ U) / self._squares))
 
-    def across(self, grad: Array) -> Array:
-        """Return a gradient without the part along the directions, which is 0 at `chosen` coefficients to rounding."""
-        return np.asarray(grad - self.MN @ ((self.N.T @ grad) / self._squares))
+    def parts(self, g: Array, K: int) -> tuple[Array, Array]:
+        """Return the step along the directions that a gradient, a flat vector, asks for, and the gradient's other part.
+
+        Without a penalty a gradient has no part along them, but for rounding: the step is 0.
+        """
+        G = g.reshape(len(self.N), K)
+        along = (self.N.T @ G) / self._squares
+        if K > 1:  # equal changes of all classes are nobody's step; `Hessian.identified` has its own curvature there
+            along -= along.mean(axis=1, keepdims=True)
+        step = self.N @ along if self.is_penalized else np.zeros_like(G)
+        return step.ravel(), (G - self.MN @ along).ravel()
+
+    def chosen_flat(self, x: Array, K: int) -> Array:
+        """Return `chosen` of a flat vector."""
+        return self.chosen(x.reshape(len(self.N), K)).ravel()
+
+    def within(self, solve: Callable[[Array], Array], K: int) -> Callable[[Array], Array]:
+        """Return an approximate inverse Hessian, a function of a flat vector, within `chosen` coefficients."""
+        return lambda g: self.chosen_flat(solve(self.parts(g, K)[1]), K)
+
+    def identified(self, hess: Dense, K: int) -> Dense:
+        """Return the Hessian (n, n) with about its mean curvature along the directions, and unchanged across them."""
+        V = self.MN / self._squares[:, 0] * np.sqrt(np.einsum("jq,jq->q", self.N, self.N))
+        H = hess.matrix.copy()
+        blocks = H.reshape(len(V), K, len(V), K)
+        for k in range(K):
+            curvature = blocks[:, k, :, k].diagonal() @ self.N**2 / np.einsum("jq,jq->q", self.N, self.N)
+            blocks[:, k, :, k] += (V * curvature) @ V.T
+        return Dense(H)
 
     @property
     def _squares(self) -> Array:

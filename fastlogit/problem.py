@@ -13,6 +13,7 @@ from fastlogit import solvers
 from fastlogit.kernels.machine import blas, clock
 from fastlogit.kernels.machine.jit import threads
 from fastlogit.objective import Objective
+from fastlogit.partitions import Partitions
 from fastlogit.penalties import Array, Penalty
 from fastlogit.plan import plan
 from fastlogit.scaling import Scaling
@@ -149,8 +150,13 @@ class Problem:
         x0 = np.zeros(objective.shape) if start is None else self.scaling.from_data(_centred_classes(start))
         x0 = objective.chosen(x0.ravel())
 
+        # without a penalty nothing else chooses among coefficients of the same margins
+        sets = self.source.partitions if self.fit_intercept and objective.smooth.is_none else []
+        free = Partitions.of(sets, self.scaling, objective.smooth)
+
         def to_data(x: Array) -> Array:
-            return _centred_classes(self.scaling.to_data(objective.chosen(x).reshape(objective.shape)))
+            U = x.reshape(objective.shape)
+            return _centred_classes(self.scaling.to_data(U if free is None else free.chosen(U)))
 
         solution, interrupt = solvers.minimise(
             objective,

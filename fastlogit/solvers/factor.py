@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from fastlogit.cholesky import Array, cholesky, pivoted, solve
-from fastlogit.hessians import Arrow, Hessian
+from fastlogit.hessians import Arrow, Dense, Hessian
 from fastlogit.kernels.machine import clock
+from fastlogit.partitions import Partitions
 
 _EPS = float(np.finfo(np.float64).eps)
 _ITERATIONS = 50
@@ -250,9 +251,57 @@ def _eliminated(A: Arrow, shift: float) -> tuple[Array, Array]:
     return inverse, complement
 
 
-def factorised(H: Hessian) -> Factor:
-    """Return the factorisation of a Hessian, by its structure."""
-    return ArrowFactor.of(H) if isinstance(H, Arrow) else DenseFactor.of(H.matrix)  # type: ignore[attr-defined]
+@dataclass(frozen=True)
+class PartitionedFactor:
+    """Factorisation of a Hessian H with directions N along which the losses are constant; see `Factor`.
+
+    There ``H N = P N`` with the penalty's second derivative P, a thousandth of the curvature elsewhere. Factorised is a
+    matrix that has more curvature along N, and equals H across it. So
+
+        ``H^-1 g = K^-1 g~ + N (N' P N)^-1 N' g``    with g~ without the part along N,
+
+    and for rows, which have no part along N, the norms of ``K^-1`` are those of ``H^-1``, or more.
+
+    Attributes
+    ----------
+    inner : DenseFactor
+        The factorised matrix K.
+    partitions : Partitions
+        The directions.
+    K : int
+        Margins of a row.
+    """
+
+    inner: DenseFactor
+    partitions: Partitions
+    K: int
+
+    def solve(self, g: Array) -> Array:
+        """See `Factor.solve`."""
+        along, across = self.partitions.parts(g, self.K)
+        return self.partitions.chosen_flat(self.inner.solve(across), self.K) + along
+
+    def norm_bound(self, v: Array) -> float:
+        """See `Factor.norm_bound`."""
+        along, across = self.partitions.parts(v, self.K)
+        return float((self.inner.norm_bound(across) ** 2 + max(float(along @ v), 0.0)) ** 0.5)
+
+    scale = property(lambda self: self.inner.scale)
+    smallest = property(lambda self: self.inner.smallest)
+    is_singular = property(lambda self: self.inner.is_singular)
+    inverse_root = property(lambda self: self.inner.inverse_root)
+    size = property(lambda self: self.inner.size)
+
+
+def factorised(H: Hessian, partitions: Partitions | None = None) -> Factor:
+    """Return the factorisation of a Hessian, by its structure, and the directions that its losses cannot tell."""
+    if isinstance(H, Arrow):
+        return ArrowFactor.of(H)
+    assert isinstance(H, Dense)
+    if partitions is None:
+        return DenseFactor.of(H.matrix)
+    K = len(H.matrix) // len(partitions.N)
+    return PartitionedFactor(DenseFactor.of(partitions.identified(H, K).matrix), partitions, K)
 
 
 def _smallest(inverse: Callable[[Array], Array], n: int) -> float:

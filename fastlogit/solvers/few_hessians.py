@@ -131,4 +131,4 @@ def _from_sample(
     if smaller is None:
         return x0, None
     low, factor = yield from newton_on_sample(smaller, x0, record, smaller.source.dtype)
-    return (yield from better_start(objective, x0, low.x)), factor.solve
+    return (yield from better_start(objective, x0, objective.chosen(low.x))), objective.within(factor.solve)

@@ -38,7 +38,7 @@ def newton_on_sample(smaller: Objective, x: Array, record: Record, dtype: Any) -
     point, on_sample = (yield from smaller.curvature_at(x, dtype)), record.on_sample(smaller)
     for _ in range(_HESSIANS):
         assert point.hess is not None
-        factor, step, _ = newton_step(point.hess.identified(smaller.shape[1]), point.grad, point.value, smaller.weight)
+        factor, step, _ = newton_step(point.hess.identified(smaller.shape[1]), point, smaller)
         slope = float(point.grad @ step)
         if point.smallest_margin > 0.0 or -0.5 * slope < SAMPLE_TOL * point.value:
             break

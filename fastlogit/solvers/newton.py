@@ -39,13 +39,14 @@ def newton(objective: Objective, x0: Array, record: Record) -> Reads[Solution]:
     x, point, smaller = x0, None, (yield from objective.on_sample())
     if smaller is not None:
         low, factor = yield from newton_on_sample(smaller, x0, record, np.float64)
-        x = yield from better_start(objective, x0, low.x)
-        if x is low.x and _hessian_is_dear(objective):
-            last, end = yield from by_gradients(objective, x, factor.solve, record, _PACE)
+        of_sample = objective.chosen(low.x)
+        x = yield from better_start(objective, x0, of_sample)
+        if x is of_sample and _hessian_is_dear(objective):
+            last, end = yield from by_gradients(objective, x, objective.within(factor.solve), record, _PACE)
             if end is not None:
                 return end
             x = last.x
-        elif x is low.x:
+        elif x is of_sample:
             point, stop = yield from _step_by_sample(objective, x, factor, record)
             if stop is not None:
                 return record.solution(stop)
@@ -79,7 +80,7 @@ def _step_by_sample(
     The step gains two digits of the gap or more, for a read that takes a fraction of one with its Hessian.
     """
     start = yield from objective.at(x)
-    step = -factor.solve(start.grad)
+    step = -objective.within(factor.solve)(start.grad)
     slope = float(start.grad @ step)
     stop = record.add(start, -0.5 * slope, "estimate")
     if stop is not None or -0.5 * slope > _FAR * abs(start.value):

@@ -67,7 +67,7 @@ class Preconditioner:
 
     def __init__(self, objective: Objective, whole: Objective | None = None) -> None:
         self._objective, self._whole = objective, whole or objective
-        self.solve = self._inverse_of_diagonal(objective.hess_diag_at_zero)
+        self.solve = self._whole.within(_inverse_of_diagonal(objective.hess_diag_at_zero))
         self._price = max(price(objective), _FEWEST * objective.source.costs.read())
         self._spent, self._first, self._is_made = 0.0, 0.0, False
         shape = self._whole.source.costs
@@ -75,18 +75,6 @@ class Preconditioner:
         is_worth_more = whole and shape.is_sparse and self._whole.partitions is None
         if self._price <= (_SPARSE_AT_ONCE if is_worth_more else _AT_ONCE) * self._read:
             self._spent = self._price
-
-    def _inverse_of_diagonal(self, diagonal: Array) -> Callable[[Array], Array]:
-        """Return the diagonal's inverse, within the coefficients that `fastlogit.partitions.Partitions` chooses."""
-        inverse, partitions, shape = _inverse_of_diagonal(diagonal), self._whole.partitions, self._whole.shape
-        if partitions is None:
-            return inverse
-
-        def solve(g: Array) -> Array:
-            step = inverse(partitions.across(g.reshape(shape)).ravel())
-            return partitions.chosen(step.reshape(shape)).ravel()
-
-        return solve
 
     def left(self, objective: Objective) -> float:
         """Return the number of an objective's reads until it is due; infinity if it was not worth while when it was."""
@@ -117,7 +105,7 @@ class Preconditioner:
         mean_square = float(product @ product) / np.count_nonzero(signs) * (1.0 - 1.0 / K if K > 1 else 1.0)
         spread = mean_square - 1.0 - objective.source.n_features / objective.source.n_samples
         if spread < _NEARLY_DIAGONAL:
-            self.solve, self._spent = self._inverse_of_diagonal(diagonal), 0.0
+            self.solve, self._spent = self._whole.within(_inverse_of_diagonal(diagonal)), 0.0
             return True
         if self._price < _SPARED * min(spread, _SPARED) * self._read:
             yield from self._make(point)
@@ -146,7 +134,8 @@ class Preconditioner:
         return True
 
     def _make(self, point: Point) -> Reads[None]:
-        self.solve, self._spent, self._is_made = (yield from preconditioner(self._objective, point.x)), 0.0, True
+        solve = yield from preconditioner(self._objective, point.x)
+        self.solve, self._spent, self._is_made = self._whole.within(solve), 0.0, True
         self._first = 0.5 * float(point.grad @ self.solve(point.grad))
         self._price *= _DEARER
 

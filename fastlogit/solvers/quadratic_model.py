@@ -56,7 +56,7 @@ class Model:
         assert point.hess is not None
         K = objective.shape[1]
         H = point.hess.identified(K)
-        factor, step, damping = newton_step(H, point.grad, point.value, objective.weight)
+        factor, step, damping = newton_step(H, point, objective)
         step -= factor.solve(point.grad + H @ step) if damping == 0.0 else 0.0  # refined: bound P needs H d = -g
         residual = point.grad + H @ step
         decrement = max(float(step @ (H @ step)), 0.0) ** 0.5
@@ -111,16 +111,16 @@ class Model:
         return certificates.after_step(self.decrement, self.radius, self.error)
 
 
-def newton_step(H: Hessian, g: Array, value: float, weight: float) -> tuple[Factor, Array, float]:
-    """Return the factorised ``H + damping I``, the step ``-(H + damping I)^-1 g`` (n,), and the damping.
+def newton_step(H: Hessian, point: Point, objective: Objective) -> tuple[Factor, Array, float]:
+    """Return the factorised ``H + damping I``, the step ``-(H + damping I)^-1 g`` (n,) at a point, and the damping.
 
     The gap is at most the value, because no loss is negative. A model that predicts a larger fall is not valid over the
     whole step (margins are so large that their curvature vanished): it is damped until it predicts less. So is a model
     in which a direction with a gradient has no curvature.
     """
-    damping = 0.0
+    damping, g, value, weight = 0.0, point.grad, point.value, objective.weight
     while True:
-        factor = factorised(H.plus(damping) if damping else H)
+        factor = factorised(H.plus(damping)) if damping else factorised(H, objective.partitions)
         step = -factor.solve(g)
         lost = damping == 0.0 and _leaves_out(factor, g + H @ step, g)
         if (-0.5 * float(g @ step) <= value and not lost) or damping > weight:

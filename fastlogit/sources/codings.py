@@ -104,8 +104,12 @@ def _distinct(coding: Coding, what: str) -> Coding:
                 if place == len(kept):
                     kept.append(code)
     except TypeError as error:
-        raise InputError(f"{what} has values that are no levels of a category: {error}") from error
+        raise _no_levels(what, error) from error
     return coding if len(kept) == len(values) else coding.recoded(codes, values[kept])
+
+
+def _no_levels(what: str, error: Exception) -> InputError:
+    return InputError(f"{what} has values that are no levels of a category: {error}")
 
 
 def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -119,7 +123,10 @@ def of_pandas(series: Any, what: str) -> Coding:
         return of_arrow(series.array.__arrow_array__(), what)
     if type(dtype).__name__ == "CategoricalDtype":
         return _coding(Column.of(np.asarray(series.array.codes)), dtype.categories, np.nan, what)
-    codes, values = import_module("pandas").factorize(series)
+    try:
+        codes, values = import_module("pandas").factorize(series)
+    except TypeError as error:
+        raise _no_levels(what, error) from error
     return _made(codes, values, np.nan, what)
 
 
@@ -138,7 +145,7 @@ def of_array(values: NDArray[Any], what: str) -> Coding:
             else:
                 codes[row] = places.setdefault(value, len(places))
     except TypeError as error:
-        raise InputError(f"{what} has values that are no levels of a category: {error}") from error
+        raise _no_levels(what, error) from error
     distinct = np.empty(len(places), object)
     distinct[:] = list(places)
     return _made(codes, distinct, missing, what)

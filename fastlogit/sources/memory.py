@@ -61,6 +61,7 @@ class PlainSource(MemorySource):
     """Few rows in memory, and operations on them in NumPy, which keeps silent about overflow as kernels do."""
 
     leading = None
+    steers_by_partitions = False
 
     def uncentred(self, center: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Return None: elements are centred one by one, those of sparse rows too."""

@@ -76,11 +76,15 @@ class Source:
         Number of columns, and of the loss's classes.
     dtype : dtype
         Computing type of margins: float32 or float64.
+    steers_by_partitions : bool
+        Whether solvers are told of `partitions`: not of few rows, where they then take the same steps for categories as
+        for columns of zeros and ones.
     largest_share : float
         For a sample, the largest number of rows of the whole that one of its rows stands for; else 1.
     """
 
     largest_share = 1.0
+    steers_by_partitions = True
 
     def __init__(
         self, n_samples: int, kind: Any, loss: Loss, row_bytes: int, feature_names: Sequence[str] | None = None

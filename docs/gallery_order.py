@@ -1,7 +1,7 @@
 """The order of the examples on their page: what a newcomer wants first stands first."""
 
 _ORDER = (
-    *("first_fit", "frames", "text", "images", "many_classes"),
+    *("first_fit", "frames", "categories", "text", "images", "many_classes"),
     *("weights", "offset", "soft_labels", "calibration", "search"),
     *("certificate", "separation", "solvers"),
 )

@@ -18,8 +18,13 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 import fastlogit as fl
 from fastlogit.exceptions import InputError
+from fastlogit.kernels.losses import Logistic
+from fastlogit.kernels.machine.jit import read_only
+from fastlogit.kernels.passes.first_order import Targets
 from fastlogit.sources import codings
+from fastlogit.sources.block import Block
 from fastlogit.sources.categories import Categories, Frame
+from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.mixed import as_frame, categorical_columns, learnt
 
 N = 600
@@ -357,9 +362,11 @@ def test_messages():
         fl.LogisticRegression(categorical_features=["a"]).fit(np.eye(N), y)
     with pytest.raises(InputError, match="no levels of a category"):
         fl.LogisticRegression(categorical_features=["city", "job", "year"]).fit(df.assign(city=[[1]] * N), y)
-    model = fl.LogisticRegression().fit(df, y)
-    with pytest.raises(ValueError, match="4 features, but LogisticRegression is expecting 5"):
-        model.predict(df.to_numpy()[:, :4])
+    X = np.arange(N * 3).reshape(N, 3) % 5
+    model = fl.LogisticRegression(categorical_features=[0, 2]).fit(X, y)
+    for rows in (X[:, :2], X[:, [0, 1, 2, 2]]):
+        with pytest.raises(ValueError, match="features, but LogisticRegression is expecting 3"):
+            model.predict(rows)
     with pytest.raises(ValueError, match="handle_unknown"):
         fl.LogisticRegression(handle_unknown="infrequent").fit(df, y)
 
@@ -489,3 +496,20 @@ def test_categorical_columns():
     assert categorical_columns(frame(), "from_dtype") == [1, 3, 4]
     assert categorical_columns(frame(), []) == []
     assert Frame(3, 0, {}, [], None).n_codes == []
+
+
+def test_rare_levels_reach_the_sample(kernels):
+    """Twenty rows of 200,000, none of them among the first: they are outliers, which stand for themselves."""
+    n = 200_000
+    df = frame(n)
+    city = df["city"].astype(object).to_numpy(copy=True)
+    city[150_000:150_020] = "vaduz"
+    storage, _, categories = learnt(
+        df.assign(city=pd.Categorical(city)), "from_dtype", drops_first=False, ignores_unknown=False
+    )
+    y = np.arange(n, dtype=np.uint8) % 2
+    targets = Targets(*(read_only(a) for a in (y, np.empty(0), np.empty(0), np.empty((0, 0)))))
+    _, sample, _ = MemorySource([Block(storage, targets, Logistic())]).survey(8000, 0)
+    j = categories.features_of(1)[list(categories.levels[1]).index("vaduz")]
+    assert sample.storage.dense(slice(j, j + 1)).sum() == 20
+    assert sample.n_samples < 10_000

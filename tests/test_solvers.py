@@ -401,7 +401,7 @@ def test_a_sample_bounds_the_hessian_from_below():
     source = memory_source(X, y, weight)
     objective = Problem.prepare(source, sample_size(source)).objective(Ridge(3.0))
     x = np.random.default_rng(1).standard_normal(9) / 3
-    below, hess = run(objective.hess_below(x, np.float64)), run(objective.curvature_at(x)).hess
+    below, hess = run(objective.hess_below(x, np.float64)).matrix, run(objective.curvature_at(x)).hess.matrix
     assert np.linalg.eigvalsh(hess - below)[0] >= -1e-12 * np.trace(hess)
     assert np.trace(below) > 0.02 * np.trace(hess)
     tilde = np.column_stack([(X - objective.scaling.center) / objective.scaling.scale, np.ones(len(X))])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.exceptions import InputError
-from fastlogit.kernels.passes.levels import seen
+from fastlogit.kernels.passes.levels import rows_of_codes
 from fastlogit.kernels.storages.coded import Coded, Codes
 from fastlogit.kernels.storages.nothing import Nothing
 from fastlogit.kernels.storages.storage import computing_dtype
@@ -63,8 +63,8 @@ class Categories:
         InputError
             If values of a category cannot be put in order; the message names it.
         """
-        counts = seen([coding.column for coding in frame.codings.values()], frame.n_codes)
-        levels, codings, places = {}, {}, {}
+        counts = rows_of_codes([coding.column for coding in frame.codings.values()], frame.n_codes)
+        levels, codings, places, rows = {}, {}, {}, {}
         for (column, coding), found in zip(frame.codings.items(), counts, strict=True):
             used = np.flatnonzero(found[1:])
             used = used[_order(coding.values[used], frame.named(column))]
@@ -72,17 +72,19 @@ class Categories:
             if len(coding.values) > _UNUSED * len(used) + _FEW_CODES:
                 codes = np.full(len(coding.values) + 1, -1)
                 codes[used + 1] = np.arange(len(used))
-                coding, used = coding.recoded(codes, coding.values[used]), np.arange(len(used))
+                coding, found = coding.recoded(codes, coding.values[used]), found[np.append(-1, used) + 1]
+                used = np.arange(len(used))
             codings[column], places[column] = coding, np.full(len(coding.values) + 1, -1)
             places[column][used + 1] = np.arange(len(used))
             if found[0]:
                 places[column][0] = len(used)
+            rows[column] = found
         categories = cls(frame.n_columns, levels, drops_first, ignores_unknown)
         if not categories.n_features:
             raise ValueError(
                 f"{frame.name} has no columns left: each is a category of one level, which drop='first' leaves out"
             )
-        return categories, categories._storage(frame.with_codings(codings), places)
+        return categories, categories._storage(frame.with_codings(codings), places, rows=rows)
 
     @staticmethod
     def are_alike(a: "Categories | None", b: "Categories | None") -> bool:
@@ -138,18 +140,23 @@ class Categories:
         return self._storage(frame, places, are_whole)
 
     def _storage(
-        self, frame: "Frame", places: Mapping[int, NDArray[np.int64]], are_whole: Mapping[int, bool] | None = None
+        self,
+        frame: "Frame",
+        places: Mapping[int, NDArray[np.int64]],
+        are_whole: Mapping[int, bool] | None = None,
+        rows: Mapping[int, NDArray[np.int64]] | None = None,
     ) -> Coded:
         """Return the storage, ``places`` (n_codes + 1,) being the level of -1, 0, 1, ... of each category, -1 for none.
 
-        ``are_whole``: whether every row has a level; by default they have.
+        ``are_whole``: whether every row has a level; by default they have. ``rows``: see `Codes`.
         """
         codes = []
         for column, coding in frame.codings.items():
             features = places[column] - self.drops_first
             features[features >= 0] += self._first[column]
             is_whole = not self.drops_first and (are_whole is None or are_whole[column])
-            codes.append(Codes(coding.column, np.maximum(features, -1), is_whole))
+            counts = None if rows is None else rows[column]
+            codes.append(Codes(coding.column, np.maximum(features, -1), is_whole, counts))
         of_numbers = np.array([self._first[j] for j in range(self.n_columns) if j not in self.levels], np.int64)
         numbers: Table | Nothing = Nothing.of(frame.n_samples)
         if frame.numbers:

@@ -1,4 +1,4 @@
-"""Which codes occur in the rows of categories."""
+"""How many rows of categories have each code."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,33 +18,31 @@ _FEW = 1 << 17
 
 
 @kernel
-def _mark(chunk: int, n_chunks: int, storage: Any, marks: Any) -> None:
-    """Set ``marks`` (n_chunks, places) to 1 at the places of the codes of the chunk's rows."""
+def _count(chunk: int, n_chunks: int, storage: Any, counts: Any) -> None:
+    """Write to ``counts`` (n_chunks, places) how many of the chunk's rows have the code of each place."""
     begin, end = bounds(storage, 0, storage.starts[-1], chunk, n_chunks)
-    marks[chunk] = 0
+    counts[chunk] = 0
     T = tile_rows(storage, 1)
     for start in range(begin, end, T):
         places = places_of(storage, start, min(T, end - start))
         for j in range(places.shape[0]):
             for r in range(places.shape[1]):
-                marks[chunk, places[j, r]] = 1
+                counts[chunk, places[j, r]] += 1
 
 
-def seen(columns: Sequence[Column], n_codes: Sequence[int]) -> list[NDArray[np.bool_]]:
-    """Return for each column of codes whether -1, 0, 1, ... occur, (n_codes + 1,); one read of the codes."""
+def rows_of_codes(columns: Sequence[Column], n_codes: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return for each column of codes the rows of -1, 0, 1, ..., (n_codes + 1,); one read of the codes."""
     n = sum(rows for _, rows in columns[0].pieces)
     if n * len(columns) <= _FEW:
-        found = []
-        for column, count in zip(columns, n_codes, strict=True):
-            is_seen = np.zeros(count + 1, np.bool_)
-            is_seen[column.take(np.arange(n)).astype(np.int64) + 1] = True
-            found.append(is_seen)
-        return found
+        rows = np.arange(n)
+        return [
+            np.bincount(column.take(rows).astype(np.int64) + 1, minlength=count + 1)
+            for column, count in zip(columns, n_codes, strict=True)
+        ]
     first = np.cumsum([0, *(count + 1 for count in n_codes)])
     codes = [Codes(column, np.arange(a, b)) for column, a, b in zip(columns, first[:-1], first[1:], strict=True)]
     storage = Coded.of(codes, Nothing.of(n), np.empty(0, np.int64), int(first[-1]))
-    size = len(storage.pack_columns(np.empty(int(first[-1])), np.uint8))
-    marks = np.empty((n_chunks(n, size // 8, len(columns)), size), np.uint8)
-    _mark(len(marks), storage, marks)
-    is_seen = storage.unpacked(marks.max(axis=0)).astype(np.bool_)
-    return np.split(is_seen, first[1:-1])
+    size = storage.n_places
+    counts = np.empty((n_chunks(n, size, len(columns)), size), np.int64)
+    _count(len(counts), storage, counts)
+    return np.split(storage.unpacked(counts.sum(axis=0)).astype(np.int64), first[1:-1])

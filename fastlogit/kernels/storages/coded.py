@@ -40,11 +40,14 @@ class Codes:
         Which of the storage's columns is 1 for the codes -1, 0, 1, ...; -1 for none.
     is_whole : bool
         Whether no row has a code for which there is no column.
+    rows : ndarray (n_codes + 1,) of int or None
+        How many rows have the codes -1, 0, 1, ..., if that is known.
     """
 
     column: Column
     features: NDArray[np.int64]
     is_whole: bool = True
+    rows: NDArray[np.int64] | None = None
 
 
 class _Arrays(NamedTuple):
@@ -123,10 +126,15 @@ class Coded(_Arrays, Storage):
         """See `Storage.intercept_place`."""
         return self.cut + len(self.of_numbers)
 
+    @property
+    def n_places(self) -> int:
+        """Number of places without the intercept's, padded."""
+        return padded(self.intercept_place)
+
     def pack_columns(self, values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
         """See `Storage.pack_columns`."""
         features, places = self._order
-        packed = np.zeros((*values.shape[:-1], padded(self.intercept_place)), dtype)
+        packed = np.zeros((*values.shape[:-1], self.n_places), dtype)
         packed[..., places] = values[..., features]
         return packed
 
@@ -184,7 +192,7 @@ class Coded(_Arrays, Storage):
     def pack_coefficients(self, W: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
         """See `Storage.pack_coefficients`: classes of a place are adjacent."""
         features, places = self._order
-        adjacent = np.zeros((padded(self.intercept_place), n_adjacent(W.shape[1])), dtype)
+        adjacent = np.zeros((self.n_places, n_adjacent(W.shape[1])), dtype)
         adjacent[places, : W.shape[1]] = W[features]
         return adjacent[:, : W.shape[1]].T
 
@@ -227,7 +235,9 @@ class Coded(_Arrays, Storage):
 
     def take(self, rows: NDArray[np.intp]) -> "Coded":
         """See `Storage.take`."""
-        categories = [replace(each, column=Column.of(read_only(each.column.take(rows)))) for each in self.categories]
+        categories = [
+            replace(each, column=Column.of(read_only(each.column.take(rows))), rows=None) for each in self.categories
+        ]
         return Coded.of(categories, _as_table(self.numbers.take(rows)), self.of_numbers, self._n_features)
 
     @classmethod
@@ -279,11 +289,18 @@ class Coded(_Arrays, Storage):
     def few_moments(
         self, first: int, last: int, weights: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `Storage.few_moments`: a kernel would need an array over all levels for every chunk."""
+        """See `Storage.few_moments`; of levels those of all rows, where these are counted.
+
+        Few rows lack the rare levels, whose rows a survey is to find by their large squared norms. And a kernel would
+        need an array over all levels for every chunk.
+        """
         rows, weight = np.arange(first, last), float(weights.sum())
         sums = np.zeros(self._n_features + 1)
-        for j in self._levels(rows):
-            sums += np.bincount(j + 1, weights, len(sums))
+        for each, j in zip(self.categories, self._levels(rows), strict=True):
+            if each.rows is None:
+                sums += np.bincount(j + 1, weights, len(sums))
+            else:
+                sums += np.bincount(each.features + 1, each.rows * (weight / self.shape[0]), len(sums))
         n = sums[1:]
         mean = n / (weight or 1.0)
         squares = n * (1.0 - mean) ** 2 + mean**2 * weight_of_zeros(weight, n)

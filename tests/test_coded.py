@@ -177,6 +177,30 @@ def test_a_sample_is_that_of_the_matrix():
         alike(*(sample.loss_grad(W, zero, np.float64).grad for sample in samples))
 
 
+@pytest.mark.parametrize("K", [1, 3])
+def test_small_categories_are_read_together(K):
+    """With many rows, in groups of cells; where no value is missing, without room for one."""
+    rng, n = np.random.default_rng(5), 40_000
+    levels, features, X = [3, 30, 4, 5, 300, 2], [], np.zeros((n, 344))
+    columns = [rng.integers(0, count, n).astype("i2") for count in levels]
+    for codes, first in zip(columns, np.cumsum([0, *levels]), strict=False):
+        X[np.arange(n), first + codes] = 1.0
+        features.append(np.append(-1, np.arange(first, first + codes.max() + 1)))
+    for is_counted in (False, True):
+        rows = [np.bincount(codes + 1) if is_counted else None for codes in columns]
+        parts = zip(columns, features, rows, strict=True)
+        storage = Coded.of([Codes(Column.of(a), b, rows=c) for a, b, c in parts], Nothing.of(n), np.arange(0), 344)
+        assert storage.cells.n_lines < 5 and storage.places.n_lines == 6
+        loss, y = Logistic() if K == 1 else Softmax(K), rng.integers(0, max(K, 2), n).astype(np.uint8)
+        targets = Targets(*(read_only(a) for a in (y, np.empty(0), np.empty(0), np.empty((0, 0)))))
+        codes, matrix = (MemorySource([Block(r, targets, loss)]) for r in (storage, Rows(read_only(X))))
+        W, center = rng.standard_normal((345, K)), rng.random(344)
+        alike(*(source.loss_grad(W, center).grad for source in (codes, matrix)))
+        alike(*(source.column_squares(center) for source in (codes, matrix)))
+        alike(*(source.moments().squares for source in (codes, matrix)))
+        alike(*(source.hess_diag(W, center) for source in (codes, matrix)))
+
+
 def test_bits_do_not_depend_on_threads():
     codes, _ = sources("numbers too", 1, n=200_000)
     W, center = np.ones((codes.n_features + 1, 1)), np.zeros(codes.n_features)

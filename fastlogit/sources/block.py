@@ -65,7 +65,7 @@ class Block(Observations):
     def _moments_of(self, first: int, last: int, shift: Array) -> Moments:
         """Return the moments of rows ``first`` to ``last``, summed about ``shift``."""
         packed = self.storage.pack_columns(shift, np.float64)
-        sums, weights = self._empty_sums(first, last, self.storage.n_powers, packed.size, 1)
+        sums, weights = self._empty_sums(first, last, self.storage.n_powers, 1)
         first_order.moments(len(sums), self.storage, self.targets, packed, first, last, sums, weights)
         return self._moments_from(last - first, shift, sums, weights)
 
@@ -78,19 +78,20 @@ class Block(Observations):
                 return Moments(n_samples, 0.0, np.zeros_like(shift), squares)
             return Moments(n_samples, weight, shift + step / weight, np.maximum(squares - step**2 / weight, 0.0))
 
-    def _empty_sums(self, first: int, last: int, n_sums: int, size: int, n_totals: int) -> tuple[Array, Array]:
+    def _empty_sums(self, first: int, last: int, n_sums: int, n_totals: int) -> tuple[Array, Array]:
         """Return uninitialised arrays for each chunk's sums over rows (n_sums, size) and its ``n_totals`` totals."""
+        size = self.storage.sums_size
         chunks = self.storage.n_chunks(first, last, n_sums, size)
         return self.storage.empty_sums(chunks, n_sums, size), np.empty((chunks, n_totals))
 
     def _over_chunks(self, sums: Array) -> Array:
         """Return each column's sums (n_sums, n_features) from those of chunks."""
-        total: Array = self.storage.unpacked(sums.sum(axis=0))
+        total: Array = self.storage.unpacked_sums(sums.sum(axis=0))
         return total
 
-    def _empty_gradients(self, first: int, last: int, K: int, size: int, n_totals: int) -> tuple[Array, Array]:
+    def _empty_gradients(self, first: int, last: int, K: int, n_totals: int) -> tuple[Array, Array]:
         """Return the same for sums (K, size) of K classes, in the storage's order in memory."""
-        G, totals = self._empty_sums(first, last, self.storage.n_adjacent(K), size, n_totals)
+        G, totals = self._empty_sums(first, last, self.storage.n_adjacent(K), n_totals)
         return G[:, :K], totals
 
     def class_counts(self) -> Iterator[NDArray[np.int64]]:
@@ -125,7 +126,7 @@ class Block(Observations):
         shift = pack(rough.mean, np.float64)
         base = self.storage.square_of_zeros(shift.astype(dtype), inverse_scale)
         for first, last in self.parts:
-            sums, weights = self._empty_sums(first, last, self.storage.n_powers, shift.size, 1)
+            sums, weights = self._empty_sums(first, last, self.storage.n_powers, 1)
             rows, squares = np.empty(last - first, np.int64), np.empty(last - first)
             counts = np.empty((len(sums), 2), np.int64)
             survey.survey(
@@ -143,7 +144,7 @@ class Block(Observations):
         """Yield loss and gradient at ``W``, computed in ``dtype``."""
         packed = W_, b, c = self.storage.pack(W, center, dtype)
         for first, last in self.parts:
-            G, totals = self._empty_gradients(first, last, b.size, c.size, b.size + 3)
+            G, totals = self._empty_gradients(first, last, b.size, b.size + 3)
             first_order.loss_grad(len(G), self.storage, self.targets, self.loss, *packed, first, last, G, totals)
             yield PassSums(*self._sums(G, totals, c))
 
@@ -188,7 +189,7 @@ class Block(Observations):
         products = blocks * min(size, storage.row_elements) ** 2 // 2  # upper triangles
         for first, last in cut_by_products(self.parts, products):
             chunks = n_chunks(last - first, blocks * size * width, products // 2, max(width, HESSIAN_ROWS))
-            G = storage.empty_sums(chunks, storage.n_adjacent(K), c.size)[:, :K]
+            G = storage.empty_sums(chunks, storage.n_adjacent(K), storage.sums_size)[:, :K]
             totals, H = np.empty((chunks, K + 4)), np.empty((chunks, blocks, size, width))
             rows = (base, place, first, last)
             curvature.grad_hess(chunks, storage, self.targets, self.loss, *packed, inverse_scale, *rows, G, totals, H)
@@ -212,7 +213,7 @@ class Block(Observations):
         W_, b, packed = self.storage.pack(W, center, dtype)
         K, m, shift = b.size, self.storage.n_powers, self.storage.pack_columns(center, np.float64)
         for first, last in self.parts:
-            G, totals = self._empty_sums(first, last, K * m, shift.size, K)
+            G, totals = self._empty_sums(first, last, K * m, K)
             curvature.diagonal(
                 len(G), self.storage, self.targets, self.loss, W_, b, packed, shift, first, last, G, totals
             )
@@ -225,7 +226,7 @@ class Block(Observations):
         packed = W_, b, c = self.storage.pack(np.hstack([W, V]), center, dtype)
         K = b.size // 2
         for first, last in self.parts:
-            G, totals = self._empty_gradients(first, last, K, c.size, K)
+            G, totals = self._empty_gradients(first, last, K, K)
             curvature.hess_vec(len(G), self.storage, self.targets, self.loss, *packed, first, last, G, totals)
             yield self._gradient(G, totals, c)
 
@@ -250,7 +251,7 @@ class Block(Observations):
         """Yield ``sum_i a_ij`` and ``sum_i a_ij^2`` with ``a_ij = s_i (x_ij - center_j)^2``."""
         packed = self.storage.pack_columns(center, np.float64)
         for first, last in self.parts:
-            sums, totals = self._empty_sums(first, last, self.storage.n_squares, packed.size, 2)
+            sums, totals = self._empty_sums(first, last, self.storage.n_squares, 2)
             survey.column_squares(len(sums), self.storage, self.targets, packed, first, last, sums, totals)
             yield self.storage.column_squares(self._over_chunks(sums), totals.sum(axis=0), center)
 

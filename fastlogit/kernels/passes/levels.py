@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fastlogit.kernels.machine.jit import kernel, n_chunks
 from fastlogit.kernels.storages.coded import Coded, Codes
-from fastlogit.kernels.storages.coded_kernels import places_of
+from fastlogit.kernels.storages.coded_kernels import decoded
 from fastlogit.kernels.storages.nothing import Nothing
 from fastlogit.kernels.storages.protocol import bounds, tile_rows
 from fastlogit.kernels.storages.table import Column
@@ -24,7 +24,7 @@ def _count(chunk: int, n_chunks: int, storage: Any, counts: Any) -> None:
     counts[chunk] = 0
     T = tile_rows(storage, 1)
     for start in range(begin, end, T):
-        places = places_of(storage, start, min(T, end - start))
+        places = decoded(storage, storage.places, start, min(T, end - start))
         for j in range(places.shape[0]):
             for r in range(places.shape[1]):
                 counts[chunk, places[j, r]] += 1

@@ -8,7 +8,8 @@ Kernels have their own order of columns, in *places*: the categories one after a
 with a place for every code, those that are no level included, and one for a missing value; then, from place ``cut`` on,
 the numbers; then the intercept. `Storage.pack_columns` and `Storage.unpacked` convert: nothing else knows of places.
 
-For more than one class the coefficients of a place are adjacent in memory, and so are its sums.
+Margins and sums over rows have yet another order, for speed alone: `cells`, then numbers. For more than one class the
+coefficients of a cell are adjacent in memory, and so are its sums.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from fastlogit.kernels.machine.jit import power_of_2, read_only
+from fastlogit.kernels.storages.cells import Cells, Decoding
 from fastlogit.kernels.storages.csr import NONZEROS_PER_COLUMN, n_adjacent, weight_of_zeros
 from fastlogit.kernels.storages.decode import KINDS, decoder
 from fastlogit.kernels.storages.nothing import Nothing
@@ -49,14 +51,20 @@ class Codes:
     is_whole: bool = True
     rows: NDArray[np.int64] | None = None
 
+    @property
+    def never_misses(self) -> bool:
+        """Whether no row has the code -1."""
+        return self.rows is not None and self.rows[0] == 0
+
 
 class _Arrays(NamedTuple):
     """The fields that kernels read.
 
     ``numbers``: the columns of numbers. ``starts`` (n_pieces + 1,): the first row of each piece, then the number of
-    rows. ``addresses`` (n_pieces, n_categories) of codes. ``strides`` in bytes, ``kinds`` in `decode.KINDS` and
-    ``bases``, the place of code 0, each (n_categories,). ``cut``: the place of the first number. ``lead``: the places
-    of the first category, padded. ``decoder``: the address of the function that decodes.
+    rows. ``addresses`` (n_pieces, n_categories) of codes. ``strides`` in bytes and ``kinds`` in `decode.KINDS`
+    (n_categories,). ``places``, ``cells``: what codes become. ``cut``, ``cut_of_cells``: where numbers begin after
+    places, and after cells. ``lead``: the places of the first category, padded. ``decoder``: the address of the
+    function that decodes.
     """
 
     numbers: Any
@@ -64,8 +72,10 @@ class _Arrays(NamedTuple):
     addresses: NDArray[np.int64]
     strides: NDArray[np.int64]
     kinds: NDArray[np.int64]
-    bases: NDArray[np.int64]
+    places: Decoding
+    cells: Decoding
     cut: int
+    cut_of_cells: int
     lead: int
     decoder: int
 
@@ -77,6 +87,7 @@ class Coded(_Arrays, Storage):
     categories: Sequence[Codes]
     of_numbers: NDArray[np.int64]
     _n_features: int
+    _cells: Cells
 
     @classmethod
     def of(
@@ -103,10 +114,15 @@ class Coded(_Arrays, Storage):
         starts, addresses = addresses_of(columns)
         kinds = [KINDS.index(column.kind) for column in columns]
         strides = [column.stride for column in columns]
-        arrays = (np.asarray(a, np.int64) for a in (starts, addresses, strides, kinds, first[:-1] + 1))
-        fields = (numbers, *map(read_only, arrays), padded(int(first[-1])), lead, decoder())
-        storage = cls._make(fields)
+        arrays = (read_only(np.asarray(a, np.int64)) for a in (starts, addresses, strides, kinds))
+        places = Decoding.of(range(len(columns)), np.ones(len(columns)), first[:-1] + 1)
+        lowest = [0 if each.never_misses else -1 for each in categories]
+        features = [each.features[low + 1 :] for each, low in zip(categories, lowest, strict=True)]
+        cells = Cells.of(features, lowest, int(starts[-1]))
+        cuts = padded(int(first[-1])), padded(int(cells.first[-1]))
+        storage = cls._make((numbers, *arrays, places, cells.decoding, *cuts, lead, decoder()))
         storage.categories, storage.of_numbers, storage._n_features = categories, of_numbers, n_features
+        storage._cells = cells
         return storage
 
     # The order of columns ------------------------------------------------------------------------------------------
@@ -115,7 +131,7 @@ class Coded(_Arrays, Storage):
     def _order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Columns, and the place of each; a level without a code has no place."""
         features, places = [self.of_numbers], [self.cut + np.arange(len(self.of_numbers))]
-        for each, base in zip(self.categories, self.bases, strict=True):
+        for each, base in zip(self.categories, self.places.bases, strict=True):
             codes = np.flatnonzero(each.features >= 0)
             features.append(each.features[codes])
             places.append(codes + base - 1)
@@ -143,6 +159,18 @@ class Coded(_Arrays, Storage):
         features, places = self._order
         values = np.zeros((*sums.shape[:-1], self._n_features))
         values[..., features] = sums[..., places]
+        return values
+
+    @property
+    def sums_size(self) -> int:
+        """See `Storage.sums_size`: cells, then numbers."""
+        return self.cut_of_cells + padded(len(self.of_numbers))
+
+    def unpacked_sums(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Storage.unpacked_sums`."""
+        values = np.zeros((*sums.shape[:-1], self._n_features))
+        self._cells.add_up(sums, values)
+        values[..., self.of_numbers] = sums[..., self.cut_of_cells : self.cut_of_cells + len(self.of_numbers)]
         return values
 
     def unpacked_square(self, H: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -190,18 +218,19 @@ class Coded(_Arrays, Storage):
         return self.leading, diagonal, border, symmetric(H[:, self.lead :])[:, rest[:, None], rest]
 
     def pack_coefficients(self, W: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
-        """See `Storage.pack_coefficients`: classes of a place are adjacent."""
-        features, places = self._order
-        adjacent = np.zeros((self.n_places, n_adjacent(W.shape[1])), dtype)
-        adjacent[places, : W.shape[1]] = W[features]
-        return adjacent[:, : W.shape[1]].T
+        """See `Storage.pack_coefficients`: those of cells, then of numbers; classes are adjacent."""
+        K, cut = W.shape[1], self.cut_of_cells
+        adjacent = np.zeros((self.sums_size, n_adjacent(K)), dtype)
+        self._cells.spread(W, adjacent[:, :K])
+        adjacent[cut : cut + len(self.of_numbers), :K] = W[self.of_numbers]
+        return adjacent[:, :K].T
 
     def n_adjacent(self, K: int) -> int:
         """See `Storage.n_adjacent`."""
         return n_adjacent(K)
 
     def empty_sums(self, n_chunks: int, n_sums: int, size: int) -> NDArray[np.float64]:
-        """See `Storage.empty_sums`: sums of a place are adjacent."""
+        """See `Storage.empty_sums`: sums of a cell are adjacent."""
         return np.empty((n_chunks, size, n_sums)).transpose(0, 2, 1)
 
     # Sizes ---------------------------------------------------------------------------------------------------------

@@ -33,31 +33,32 @@ def _of_coded(function: Any) -> Any:
 
 
 @tile
-def places_of(storage: Any, start: int, n: int) -> Any:
-    """Return the place of each code of a tile, (n_categories, n)."""
+def decoded(storage: Any, decoding: Any, start: int, n: int) -> Any:
+    """Return what the codes of a tile become, (n_lines, n): places, or cells."""
     starts, kinds, strides = storage.starts, storage.kinds, storage.strides
-    places = np.empty((kinds.size, n), np.uint32)
-    address, first = np.int64(places.ctypes.data), np.searchsorted(starts, start, "right") - 1
+    numbers = np.empty((decoding.n_lines, n), np.uint32)
+    address, first = np.int64(numbers.ctypes.data), np.searchsorted(starts, start, "right") - 1
     for j in range(kinds.size):
+        to, base, adds = address + 4 * decoding.lines[j] * n, decoding.bases[j], decoding.adds[j]
         done, piece = 0, first
         while done < n:
             row = start + done - starts[piece]
             count = min(n - done, starts[piece + 1] - starts[piece] - row)
-            codes = storage.addresses[piece, j] + row * strides[j]
-            decode(storage.decoder, kinds[j], codes, strides[j], count, storage.bases[j], address + 4 * (j * n + done))
+            codes, multiplier = storage.addresses[piece, j] + row * strides[j], decoding.multipliers[j]
+            decode(storage.decoder, kinds[j], codes, strides[j], count, multiplier, base, adds, to + 4 * done)
             done += count
             piece += 1
-    return places
+    return numbers
 
 
 @tile
-def _places_of_rows(storage: Any, start: int, n: int) -> Any:
-    """Return the place of each code of a tile, (n, n_categories)."""
-    places = places_of(storage, start, n)
-    of_rows = np.empty((n, places.shape[0]), np.uint32)
-    for j in range(places.shape[0]):
+def _by_rows(storage: Any, decoding: Any, start: int, n: int) -> Any:
+    """Return the same row by row, (n, n_lines)."""
+    numbers = decoded(storage, decoding, start, n)
+    of_rows = np.empty((n, numbers.shape[0]), np.uint32)
+    for j in range(numbers.shape[0]):
         for r in range(n):
-            of_rows[r, j] = places[j, r]
+            of_rows[r, j] = numbers[j, r]
     return of_rows
 
 
@@ -83,15 +84,15 @@ def _margins(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, swee
         return None
 
     def vector(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
-        protocol.margins(storage.numbers, start, n, A[storage.cut :], center[storage.cut :], B, sweeps)
-        gather(places_of(storage, start, n), n, A, B)
+        protocol.margins(storage.numbers, start, n, A[storage.cut_of_cells :], center[storage.cut :], B, sweeps)
+        gather(decoded(storage, storage.cells, start, n), n, A, B)
 
     def matrix(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
-        places, ones = _places_of_rows(storage, start, n), np.ones(storage.kinds.size, A.dtype)
+        cells, ones = _by_rows(storage, storage.cells, start, n), np.ones(storage.cells.n_lines, A.dtype)
         for r in range(n):
-            margins_of_row(ones, places[r], np.uint64(0), np.uint64(ones.size), A, B, r)
+            margins_of_row(ones, cells[r], np.uint64(0), np.uint64(ones.size), A, B, r)
         if _has_numbers(storage):
-            W = np.ascontiguousarray(A[:, storage.cut :])
+            W = np.ascontiguousarray(A[:, storage.cut_of_cells :])
             protocol.add_margins(storage.numbers, start, n, W, center[storage.cut :], B, sweeps)
 
     impl = vector if A.ndim == 1 else matrix
@@ -105,23 +106,24 @@ def _accumulate(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, s
         return None
 
     def vector(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
-        protocol.accumulate(storage.numbers, start, n, A, center[storage.cut :], B[:, storage.cut :], sweeps)
-        scatter(places_of(storage, start, n), n, A, B[0])
+        protocol.accumulate(storage.numbers, start, n, A, center[storage.cut :], B[:, storage.cut_of_cells :], sweeps)
+        scatter(decoded(storage, storage.cells, start, n), n, A, B[0])
 
     def matrix(storage: Any, start: int, n: int, A: Any, center: Any, B: Any, sweeps: int) -> None:
         K = A.shape[0]
         if K == 1:
             protocol.accumulate(storage, start, n, A[0], center, B, sweeps)
             return
-        places, ones, weights = _places_of_rows(storage, start, n), np.ones(storage.kinds.size), np.zeros(K + 3)
+        cells, ones = _by_rows(storage, storage.cells, start, n), np.ones(storage.cells.n_lines)
+        weights = np.zeros(K + 3)
         for r in range(n):
             for k in range(K):
                 weights[k] = A[k, r]
-            accumulate_row(ones, places[r], np.uint64(0), np.uint64(ones.size), weights, B)
+            accumulate_row(ones, cells[r], np.uint64(0), np.uint64(ones.size), weights, B)
         if _has_numbers(storage):
             G = np.zeros((K, center.size - storage.cut))
             protocol.accumulate(storage.numbers, start, n, A, center[storage.cut :], G, sweeps)
-            B[:, storage.cut :] += G
+            B[:, storage.cut_of_cells :] += G
 
     impl = vector if A.ndim == 1 else matrix
     impl.__qualname__ = f"accumulate.coded.{impl.__name__}"
@@ -134,8 +136,8 @@ def _accumulate_moments(storage: Any, start: int, n: int, A: Any, center: Any, B
     if _has_numbers(storage):
         G = np.zeros((B.shape[0], center.size - storage.cut))
         protocol.accumulate_moments(storage.numbers, start, n, A, center[storage.cut :], G, sweeps)
-        B[:, storage.cut :] += G
-    scatter(places_of(storage, start, n), n, A, B[0])
+        B[:, storage.cut_of_cells :] += G
+    scatter(decoded(storage, storage.cells, start, n), n, A, B[0])
 
 
 @_of_coded(protocol.take)
@@ -158,7 +160,7 @@ def _tile_scratch(storage: Any, rows: int, like: Any) -> Any:
 def _squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, base: float, B: Any, out: Any) -> None:
     # ((1 - c)^2 - c^2) s^2 = (1 - 2 c) s^2 for the level of a row; base is that of zeros alone
     row_squares(B, inverse_scale[storage.cut :], n, out)
-    places = places_of(storage, start, n)
+    places = decoded(storage, storage.places, start, n)
     for r in range(n):
         total = base
         for j in range(places.shape[0]):
@@ -170,14 +172,14 @@ def _squares(storage: Any, start: int, n: int, center: Any, inverse_scale: Any, 
 @_of_coded(tiles.accumulate_squares)
 def _accumulate_squares(storage: Any, start: int, n: int, S: Any, center: Any, B: Any, sums: Any) -> None:
     # of a level, the sums of the weights of its rows and of their squares
-    places = places_of(storage, start, n)
-    scatter(places, n, S, sums[0])
-    scatter(places, n, S * S, sums[1])
+    cells = decoded(storage, storage.cells, start, n)
+    scatter(cells, n, S, sums[0])
+    scatter(cells, n, S * S, sums[1])
     for r in range(n):
         for j in range(center.size - storage.cut):
             a = S[r] * B[r, j] * B[r, j]
-            sums[0, storage.cut + j] += a
-            sums[1, storage.cut + j] += a * a
+            sums[0, storage.cut_of_cells + j] += a
+            sums[1, storage.cut_of_cells + j] += a * a
 
 
 @_of_coded(tiles.accumulate_gram)
@@ -187,7 +189,7 @@ def _accumulate_gram(storage: Any, start: int, n: int, place: int, c: Any, B: An
     left, numbers = storage.lead if is_arrow else 0, place - cut + 1
     scale_rows(B, c, n, Q)
     add_gram(B, Q, n, H[cut:, cut - left : cut - left + B.shape[1]])
-    places = _places_of_rows(storage, start, n)
+    places = _by_rows(storage, storage.places, start, n)
     for r in range(n):
         for j in range(places.shape[1]):
             p = places[r, j]

@@ -1,4 +1,4 @@
-"""Codes of categories, of any integer type and stride, as places: what a code's coefficient is found by."""
+"""Codes of categories, of any integer type and stride, as the numbers by which coefficients and sums are found."""
 
 from functools import cache
 from typing import Any
@@ -13,17 +13,20 @@ from fastlogit.kernels.machine.pointer import I8, I32, choose, i64
 
 #: Types of codes; kernels know one by its place in this list.
 KINDS = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
-_TYPES = (types.int64,) * 6
+_TYPES = (types.int64,) * 8
 
 
 @intrinsic
-def _decode(typingctx: Any, kind: Any, address: Any, stride: Any, n: Any, base: Any, to: Any) -> Any:
-    """Write ``base + code`` of n codes as uint32 to the address ``to``."""
+def _decode(
+    typingctx: Any, kind: Any, address: Any, stride: Any, n: Any, multiplier: Any, base: Any, adds: Any, to: Any
+) -> Any:
+    """Write ``multiplier code + base`` of n codes as uint32 to the address ``to``, or add it there if ``adds`` is 1."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind, address, stride, n, base, to = args
+        kind, address, stride, n, multiplier, base, adds, to = args
         source, target = (builder.inttoptr(each, I8.as_pointer()) for each in (address, to))
-        first = builder.trunc(base, I32)
+        factor, first = (builder.trunc(each, I32) for each in (multiplier, base))
+        kept = builder.sub(ir.Constant(I32, 0), builder.trunc(adds, I32))  # all bits, or none
 
         def loop(step: Any, load: Any) -> None:
             from numba.core import cgutils
@@ -31,7 +34,10 @@ def _decode(typingctx: Any, kind: Any, address: Any, stride: Any, n: Any, base: 
             with cgutils.for_range(builder, n, intp=n.type) as steps:
                 code = load(builder.gep(source, [builder.mul(steps.index, step)]))
                 place = builder.gep(target, [builder.mul(steps.index, i64(4))])
-                builder.store(builder.add(code, first), builder.bitcast(place, I32.as_pointer()), align=4)
+                place = builder.bitcast(place, I32.as_pointer())
+                before = builder.and_(builder.load(place, align=4), kept)
+                value = builder.add(builder.add(builder.mul(code, factor), first), before)
+                builder.store(value, place, align=4)
 
         def emit(number: int) -> None:
             name = KINDS[number]
@@ -56,8 +62,8 @@ def _decode(typingctx: Any, kind: Any, address: Any, stride: Any, n: Any, base: 
     return types.void(*_TYPES), codegen
 
 
-def _decode_piece(kind: int, address: int, stride: int, n: int, base: int, to: int) -> None:
-    _decode(kind, address, stride, n, base, to)
+def _decode_piece(kind: int, address: int, stride: int, n: int, multiplier: int, base: int, adds: int, to: int) -> None:
+    _decode(kind, address, stride, n, multiplier, base, adds, to)
 
 
 @cache
@@ -67,7 +73,18 @@ def decoder() -> int:
 
 
 @intrinsic
-def decode(typingctx: Any, decoder: Any, kind: Any, address: Any, stride: Any, n: Any, base: Any, to: Any) -> Any:
+def decode(
+    typingctx: Any,
+    decoder: Any,
+    kind: Any,
+    address: Any,
+    stride: Any,
+    n: Any,
+    multiplier: Any,
+    base: Any,
+    adds: Any,
+    to: Any,
+) -> Any:
     """Call the decoder by its address."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:

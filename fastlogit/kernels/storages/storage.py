@@ -135,13 +135,22 @@ class Storage:
         return pack(values, dtype)
 
     def unpacked(self, sums: NDArray[Any]) -> NDArray[Any]:
-        """Return sums of columns (..., n_features) from those of kernels (..., padded): the inverse of the above."""
+        """Return numbers of columns (..., n_features) from the kernels' order: the inverse of the above."""
         return sums[..., : self.shape[1]]
 
     def unpacked_square(self, H: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the Hessian's blocks (blocks, n_features + 1, n_features + 1) from the upper triangles of kernels'."""
         size = self.shape[1] + 1
         return symmetric(H[:, :size, :size])
+
+    @property
+    def sums_size(self) -> int:
+        """Number of sums over rows that kernels have for a class: those of columns, padded, or others."""
+        return padded(int(self.shape[1]))
+
+    def unpacked_sums(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return sums over rows of columns (..., n_features) from those of kernels (..., sums_size)."""
+        return self.unpacked(sums)
 
     @property
     def intercept_place(self) -> int:

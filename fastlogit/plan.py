@@ -49,6 +49,8 @@ def chosen(shape: Shape, is_penalized: bool) -> list[str]:
     """
     n, in_span = shape.n_dense, has_span(shape.n_samples, shape.n_features, shape.K)
     last = "newton" if n <= (LARGEST_HESSIAN if is_penalized else LARGEST_GRAM) else "newton-cg"
+    if shape.leading and n < shape.n_parameters / 2:
+        return ["lbfgs", last]  # an arrow's Hessian takes as long as ten reads, for each of Newton's steps
     if is_penalized and _sample_rows(shape.n_samples, shape.n_parameters) is None:
         # newton ends far below tol, which is worth a few milliseconds
         first, closing = "newton" if n <= CHEAP_HESSIAN else _quickest(shape), ["span", last] if in_span else [last]
@@ -126,7 +128,7 @@ class Plan:
         """Return the plan for these solvers and this number of rows of the sample; ``shape`` as `chosen` takes it."""
         D, K, N = shape.n_features + 1, shape.K, shape.n_samples
         n, blocks, size = D * K, K * (K + 1) // 2, padded(D)
-        leading = shape.leading if solvers[0] == "newton" else 0
+        leading = shape.leading if "newton" in solvers else 0
         width = padded(D - leading)
         held = {"partial sums": _FLOAT * K * size * n_chunks(N, K * size, K * size)}
 

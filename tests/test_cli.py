@@ -74,10 +74,14 @@ before = specialisations()
 rng = np.random.default_rng(0)
 X = rng.standard_normal((20_000, 5)).astype(case.dtype)
 y = (X @ rng.standard_normal((5, case.n_classes)) + rng.gumbel(size=(len(X), case.n_classes))).argmax(axis=1)
-form = {"C": np.ascontiguousarray, "F": np.asfortranarray, "CSR": scipy.sparse.csr_array}[case.order]
+asked = None
+if case.order == "codes":
+    X, asked = np.column_stack([np.arange(len(X)) % 200, np.arange(len(X)) % 3, X[:, :2]]).astype(case.dtype), [0, 1]
+forms = {"C": np.ascontiguousarray, "F": np.asfortranarray, "CSR": scipy.sparse.csr_array}
+form = forms.get(case.order, np.asfortranarray)
 for rows in (form(X), form(X[:300])):
     for solver in ("auto", "newton", "lbfgs", "newton-cg"):
-        model = fl.LogisticRegression(solver=solver, class_weight="balanced", tol=1e-6)
+        model = fl.LogisticRegression(solver=solver, class_weight="balanced", tol=1e-6, categorical_features=asked)
         model.fit(rows, y[: rows.shape[0]], np.ones(rows.shape[0]))
     for ask in (model.predict, model.predict_proba, model.predict_log_proba, model.decision_function):
         ask(rows)

@@ -281,6 +281,11 @@ class Block(Observations):
         """Return the margins (n_samples, K) of all rows without offsets, in float64."""
         return decision_function(self.storage, W, center, np.float64)
 
+    @property
+    def rows(self) -> Any:
+        """The storage that answers for products of few rows."""
+        return self.storage
+
     # Errors --------------------------------------------------------------------------------------------------------
 
     def first_not_finite(self) -> tuple[int, int, float] | None:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogit.kernels.machine import blas
+from fastlogit.kernels.machine.jit import read_only
+from fastlogit.kernels.storages.rows import Rows
 from fastlogit.sources.block import Block
 from fastlogit.sources.observations import Array
 from fastlogit.sources.sums import ClassProducts, CurvatureSums, Largest, Moments, PassSums, n_margins
@@ -270,6 +272,11 @@ class PlainBlock(Block):
         """See `Block.margins`."""
         with np.errstate(all="ignore"):
             return np.asarray(self._rows_about(center) @ W)
+
+    @property
+    def rows(self) -> Rows:
+        """See `Block.rows`: dense, so that products of the same rows are the same, however these are stored."""
+        return Rows(read_only(self._rows))
 
     def first_not_finite(self) -> tuple[int, int, float] | None:
         """See `Block.first_not_finite`."""

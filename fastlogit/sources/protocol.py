@@ -283,11 +283,11 @@ class Source:
 
     def row_products(self, center: Array, weight: Array) -> Array:
         """Return ``sum_j weight_j (x_ij - center_j) (x_lj - center_j)`` (n_samples, n_samples), in float64."""
-        return np.asarray(self.together().storage.row_products(center, weight))
+        return np.asarray(self.together().rows.row_products(center, weight))
 
     def combination(self, center: Array, rows: NDArray[np.intp], shares: Array) -> Array:
         """Return ``sum_i (x_i - center) shares_i`` (n_features, K) over the given rows; ``shares`` (len(rows), K)."""
-        return np.asarray(self.together().storage.combination(center, rows, shares))
+        return np.asarray(self.together().rows.combination(center, rows, shares))
 
     def margins(self, W: Array, center: Array) -> Array:
         """Return the margins (n_samples, K) without offsets, in float64."""

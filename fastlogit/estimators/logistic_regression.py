@@ -5,14 +5,15 @@ from copy import copy
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import sklearn.exceptions
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from fastlogit import exceptions
+from fastlogit.estimators import starts
 from fastlogit.estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from fastlogit.estimators.convergence import OF_SCIKIT_LEARN
 from fastlogit.estimators.labels import encoded, factors_of, is_soft
 from fastlogit.estimators.prediction_input import Predictions, dense
 from fastlogit.estimators.progress import shown
@@ -27,23 +28,8 @@ from fastlogit.sources.categories import Categories
 from fastlogit.sources.frames import check_names
 from fastlogit.sources.memory import MemorySource
 from fastlogit.sources.mixed import FROM_DTYPE, learnt
-from fastlogit.sources.numbers import as_numbers
 from fastlogit.sources.sums import n_margins
 from fastlogit.sources.targets import as_labels, as_offset, as_soft, as_weight, check_classes, targets_of
-
-
-class ConvergenceWarning(exceptions.ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
-    """fastlogit's warning, which scikit-learn's filters match too. Messages show the name of this class."""
-
-
-class SeparationWarning(exceptions.SeparationWarning, ConvergenceWarning):
-    """fastlogit's warning, which scikit-learn's filters match too. Messages show the name of this class."""
-
-
-_WARNINGS = {
-    exceptions.ConvergenceWarning: ConvergenceWarning,
-    exceptions.SeparationWarning: SeparationWarning,
-}
 
 
 class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, BaseEstimator):
@@ -300,7 +286,7 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
             raise exceptions.Interrupted(solution) from interrupt
         warning = warning_for(solution, objective)
         if warning is not None:
-            exceptions.warn(warning[0], _WARNINGS[warning[1]])
+            exceptions.warn(warning[0], OF_SCIKIT_LEARN[warning[1]])
         return self
 
     def _validate_once(self) -> None:
@@ -332,38 +318,17 @@ class LogisticRegression(CallbackSupportMixin, Predictions, ClassifierMixin, Bas
         return MemorySource([Block(storage, targets, loss)], names), classes
 
     def _start(
-        self,
-        classes: NDArray[Any],
-        n_features: int,
-        categories: Categories | None,
-        coef_init: Any,
-        intercept_init: Any,
+        self, classes: NDArray[Any], n_features: int, categories: Categories | None, coef: Any, intercept: Any
     ) -> NDArray[np.float64] | None:
         """Return the starting point, of the shape of W; None for the solver's own choice."""
-        K = n_margins(len(classes))
-        shapes = {"coef_init": (K, n_features), "intercept_init": (K,)}
-        if coef_init is None and intercept_init is None:
-            if not (self.warm_start and hasattr(self, "coef_") and np.array_equal(self.classes_, classes)):
-                return None
-            coef, intercept = dense(self.coef_), np.atleast_1d(self.intercept_)
-            are_other_levels = not Categories.are_alike(categories, getattr(self, "_categories", None))
-            if coef.shape != shapes["coef_init"] or are_other_levels or not np.isfinite(coef).all():
-                return None
-            return np.vstack([coef.T, intercept if self.fit_intercept else np.zeros(K)])
-        given = {"coef_init": coef_init, "intercept_init": intercept_init}
-        for name, values in given.items():
-            array = np.zeros(shapes[name]) if values is None else as_numbers(name, values).astype(np.float64)
-            if K == 1 and array.shape == shapes[name][1:]:
-                array = array[None]
-            if array.shape != shapes[name]:
-                raise ValueError(f"{name} has shape {array.shape}, but {shapes[name]} is needed")
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} has NaN or infinity")
-            given[name] = array
-        coef, intercept = given.values()
-        if not self.fit_intercept and np.any(intercept):
-            raise ValueError("intercept_init is not 0, but fit_intercept=False holds intercepts at 0")
-        return np.vstack([coef.T, intercept])
+        shape = n_margins(len(classes)), n_features
+        if coef is not None or intercept is not None:
+            return starts.as_given(coef, intercept, shape, self.fit_intercept)
+        if not (self.warm_start and hasattr(self, "coef_") and np.array_equal(self.classes_, classes)):
+            return None
+        if not Categories.are_alike(categories, getattr(self, "_categories", None)):
+            return None
+        return starts.of_last_fit(dense(self.coef_), self.intercept_, shape, self.fit_intercept)
 
     def __sklearn_tags__(self) -> Any:
         """Declare to scikit-learn that sparse rows and categories are accepted."""

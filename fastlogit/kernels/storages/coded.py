@@ -26,7 +26,8 @@ from fastlogit.kernels.storages.cells import Cells, Decoding
 from fastlogit.kernels.storages.csr import NONZEROS_PER_COLUMN, n_adjacent, weight_of_zeros
 from fastlogit.kernels.storages.decode import KINDS, decoder
 from fastlogit.kernels.storages.nothing import Nothing
-from fastlogit.kernels.storages.storage import Storage, padded, symmetric
+from fastlogit.kernels.storages.places import Places
+from fastlogit.kernels.storages.storage import Storage, padded
 from fastlogit.kernels.storages.table import Column, Table, addresses_of
 
 
@@ -128,38 +129,51 @@ class Coded(_Arrays, Storage):
     # The order of columns ------------------------------------------------------------------------------------------
 
     @cached_property
-    def _order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Columns, and the place of each; a level without a code has no place."""
+    def _places(self) -> Places:
         features, places = [self.of_numbers], [self.cut + np.arange(len(self.of_numbers))]
         for each, base in zip(self.categories, self.places.bases, strict=True):
             codes = np.flatnonzero(each.features >= 0)
             features.append(each.features[codes])
             places.append(codes + base - 1)
-        return np.concatenate(features), np.concatenate(places)
+        leading = np.sort(features[1])
+        arrays = np.concatenate(features), np.concatenate(places)
+        return Places(*arrays, self._n_features, self.cut + len(self.of_numbers), self.lead, leading)
 
     @property
     def intercept_place(self) -> int:
         """See `Storage.intercept_place`."""
-        return self.cut + len(self.of_numbers)
+        return self._places.intercept
 
     @property
     def n_places(self) -> int:
         """Number of places without the intercept's, padded."""
-        return padded(self.intercept_place)
+        return self._places.size
 
     def pack_columns(self, values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
         """See `Storage.pack_columns`."""
-        features, places = self._order
-        packed = np.zeros((*values.shape[:-1], self.n_places), dtype)
-        packed[..., places] = values[..., features]
-        return packed
+        return self._places.pack(values, dtype)
 
     def unpacked(self, sums: NDArray[Any]) -> NDArray[Any]:
         """See `Storage.unpacked`."""
-        features, places = self._order
-        values = np.zeros((*sums.shape[:-1], self._n_features))
-        values[..., features] = sums[..., places]
-        return values
+        return self._places.unpacked(sums)
+
+    def unpacked_square(self, H: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Storage.unpacked_square`."""
+        return self._places.unpacked_square(H)
+
+    def unpacked_arrow(self, H: NDArray[np.float64]) -> tuple[NDArray[Any], ...]:
+        """See `Places.unpacked_arrow`."""
+        return self._places.unpacked_arrow(H)
+
+    @property
+    def leading(self) -> NDArray[np.int64]:
+        """See `Storage`: the levels of the first category."""
+        return self._places.leading
+
+    @property
+    def partitions(self) -> list[NDArray[np.int64]]:
+        """See `Storage`: the levels of each category."""
+        return [each.features[each.features >= 0] for each in self.categories if each.is_whole]
 
     @property
     def sums_size(self) -> int:
@@ -172,50 +186,6 @@ class Coded(_Arrays, Storage):
         self._cells.add_up(sums, values)
         values[..., self.of_numbers] = sums[..., self.cut_of_cells : self.cut_of_cells + len(self.of_numbers)]
         return values
-
-    def unpacked_square(self, H: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See `Storage.unpacked_square`."""
-        features, places = self._order
-        n = self._n_features
-        hess = np.zeros((len(H), n + 1, n + 1))
-        features, places = np.append(features, n), np.append(places, self.intercept_place)
-        hess[:, features[:, None], features] = symmetric(H)[:, places[:, None], places]
-        return hess
-
-    @cached_property
-    def leading(self) -> NDArray[np.int64]:
-        """The columns of the first category's levels, ascending."""
-        return np.sort(self.categories[0].features[self.categories[0].features >= 0])
-
-    @property
-    def partitions(self) -> list[NDArray[np.int64]]:
-        """See `Storage.partitions`: the levels of each category."""
-        return [each.features[each.features >= 0] for each in self.categories if each.is_whole]
-
-    def unpacked_arrow(
-        self, H: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return the parts of a Hessian whose block of the first category's levels is diagonal.
-
-        Parameters
-        ----------
-        H : ndarray (blocks, size, size - lead)
-            As kernels write it: without columns for the first ``lead`` places, but for a last one that has the
-            diagonal of these rows, in the column that follows the intercept's.
-
-        Returns
-        -------
-        (ndarray (L,), ndarray (blocks, L), ndarray (blocks, L, m), ndarray (blocks, m, m))
-            `leading`; the diagonal; these rows' products with the other columns, in ascending order, and with the
-            intercept; and the products of those.
-        """
-        place = np.empty(self._n_features + 1, np.int64)
-        features, places = self._order
-        place[features], place[-1] = places, self.intercept_place
-        rest = np.delete(place, self.leading) - self.lead
-        rows = H[:, _as_slice(place[self.leading])]
-        diagonal, border = rows[..., self.intercept_place + 1 - self.lead], rows[..., _as_slice(rest)]
-        return self.leading, diagonal, border, symmetric(H[:, self.lead :])[:, rest[:, None], rest]
 
     def pack_coefficients(self, W: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
         """See `Storage.pack_coefficients`: those of cells, then of numbers; classes are adjacent."""
@@ -360,12 +330,6 @@ class Coded(_Arrays, Storage):
         )
         squares[:, self.of_numbers] = sums[:, self.of_numbers]
         return squares
-
-
-def _as_slice(places: NDArray[np.int64]) -> Any:
-    """Return consecutive places as a slice, which selects without a copy; others as they are."""
-    first, n = int(places[0]), len(places)
-    return slice(first, first + n) if np.array_equal(places, np.arange(first, first + n)) else places
 
 
 def _as_table(rows: Any) -> Any:

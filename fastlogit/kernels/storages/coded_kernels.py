@@ -11,7 +11,7 @@ from fastlogit.kernels.storages.coded import is_coded
 from fastlogit.kernels.storages.decode import decode
 from fastlogit.kernels.storages.gram import add_gram, row_squares, scale_rows
 from fastlogit.kernels.storages.nonzeros import accumulate_row, margins_of_row
-from fastlogit.kernels.storages.places import gather, scatter
+from fastlogit.kernels.storages.scatter import gather, scatter
 
 # Bytes of a tile's places, 4 for each code, so that they stay in the L1 cache.
 _PLACE_BYTES = 1 << 14

@@ -1,83 +1,89 @@
-"""Sums gathered and scattered by place, in LLVM IR: the inner loops of `coded_kernels`."""
+"""Places: the order of columns that kernels have for categories, and the way back from it."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from numba import types
-from numba.extending import intrinsic
+import numpy as np
+from numpy.typing import NDArray
 
-from fastlogit.kernels.machine.pointer import I64, Pointer, choose, i64
-from fastlogit.kernels.machine.simd import Lanes
+from fastlogit.kernels.storages.storage import padded, symmetric
 
-# Categories at a time: their places are loaded together, so that no sum waits for the one before.
-_AT_ONCE = 4
+Array = NDArray[np.float64]
 
 
-def _by_categories(context: Any, builder: Any, places: Pointer, n: Any, step: Any) -> None:
-    """Call ``step(row, [place of each category])`` for each row, `_AT_ONCE` categories at a time, then the rest."""
-    lanes = Lanes(context, builder, types.float64, count=1)
-    J = places.shape[0]
-    whole = builder.and_(J, i64(-_AT_ONCE))
+@dataclass(frozen=True)
+class Places:
+    """A place for every code, then for every number, then for the intercept.
 
-    def rows(j: Any, count: int) -> None:
-        with lanes.loop(i64(0), n) as r:
-            step(r, [builder.zext(places.load(builder.add(j, i64(i)), r), I64) for i in range(count)])
-
-    with lanes.loop(i64(0), whole, _AT_ONCE) as j:
-        rows(j, _AT_ONCE)
-    choose(builder, builder.sub(J, whole), range(1, _AT_ONCE), lambda count: rows(whole, count))
-
-
-@intrinsic
-def gather(typingctx: Any, places: Any, n: Any, w: Any, z: Any) -> Any:
-    """``z[r] += sum_j w[places[j, r]]`` for r < n; elements of w are adjacent."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        at = Pointer(context, builder, places, args[0])
-        weights, out = (Pointer(context, builder, kind, args[i], contiguous=0) for i, kind in ((2, w), (3, z)))
-
-        def step(r: Any, found: list[Any]) -> None:
-            terms = [weights.load(place) for place in found]
-            while len(terms) > 1:
-                terms = [builder.fadd(a, b) for a, b in zip(terms[::2], terms[1::2], strict=False)] + (
-                    [terms[-1]] if len(terms) % 2 else []
-                )
-            out.store(builder.fadd(out.load(r), terms[0]), r)
-
-        _by_categories(context, builder, at, args[1], step)
-        return context.get_dummy_value()
-
-    return types.void(places, types.int64, w, z), codegen
-
-
-@intrinsic
-def scatter(typingctx: Any, places: Any, n: Any, values: Any, g: Any) -> Any:
-    """``g[places[j, r]] += values[r]`` for r < n and all j, in float64.
-
-    No two categories have a place in common: all sums of a row are loaded before the first is stored.
+    Attributes
+    ----------
+    features, places : ndarray (n,) of int
+        Columns, and the place of each. A level without a code has none.
+    n_features : int
+        Number of columns.
+    intercept : int
+        The intercept's place.
+    lead : int
+        Places of the first category, padded.
+    leading : ndarray (L,) of int
+        The columns of its levels, ascending.
     """
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        at, add = Pointer(context, builder, places, args[0]), Pointer(context, builder, values, args[2], contiguous=0)
-        apart, adjacent = (Pointer(context, builder, g, args[3], contiguous=axis) for axis in (None, 0))
+    features: NDArray[np.int64]
+    places: NDArray[np.int64]
+    n_features: int
+    intercept: int
+    lead: int
+    leading: NDArray[np.int64]
 
-        def add_to(sums: Pointer) -> None:
-            def step(r: Any, found: list[Any]) -> None:
-                value = add.load(r)
-                if values.dtype.bitwidth == 32:
-                    value = builder.fpext(value, sums.scalar)
-                totals = [builder.fadd(sums.load(place), value) for place in found]
-                for place, total in zip(found, totals, strict=True):
-                    sums.store(total, place)
+    @property
+    def size(self) -> int:
+        """Number of places without the intercept's, padded."""
+        return padded(self.intercept)
 
-            _by_categories(context, builder, at, args[1], step)
+    def pack(self, values: Array, dtype: Any) -> NDArray[Any]:
+        """See `Storage.pack_columns`."""
+        packed = np.zeros((*values.shape[:-1], self.size), dtype)
+        packed[..., self.places] = values[..., self.features]
+        return packed
 
-        # with a constant stride no place is multiplied: a quarter of the time
-        is_adjacent = builder.icmp_signed("==", apart.strides[0], i64(apart.itemsize))
-        with builder.if_else(is_adjacent) as (near, far):
-            with near:
-                add_to(adjacent)
-            with far:
-                add_to(apart)
-        return context.get_dummy_value()
+    def unpacked(self, packed: NDArray[Any]) -> NDArray[Any]:
+        """See `Storage.unpacked`."""
+        values = np.zeros((*packed.shape[:-1], self.n_features))
+        values[..., self.features] = packed[..., self.places]
+        return values
 
-    return types.void(places, types.int64, values, g), codegen
+    def unpacked_square(self, H: Array) -> Array:
+        """See `Storage.unpacked_square`."""
+        hess = np.zeros((len(H), self.n_features + 1, self.n_features + 1))
+        features, places = np.append(self.features, self.n_features), np.append(self.places, self.intercept)
+        hess[:, features[:, None], features] = symmetric(H)[:, places[:, None], places]
+        return hess
+
+    def unpacked_arrow(self, H: Array) -> tuple[NDArray[np.int64], Array, Array, Array]:
+        """Return the parts of a Hessian whose block of the first category's levels is diagonal.
+
+        Parameters
+        ----------
+        H : ndarray (blocks, size, size - lead)
+            As kernels write it: without columns for the first ``lead`` places, but for a last one that has the
+            diagonal of these rows, in the column that follows the intercept's.
+
+        Returns
+        -------
+        (ndarray (L,), ndarray (blocks, L), ndarray (blocks, L, m), ndarray (blocks, m, m))
+            `leading`; the diagonal; these rows' products with the other columns, in ascending order, and with the
+            intercept; and the products of those.
+        """
+        place = np.empty(self.n_features + 1, np.int64)
+        place[self.features], place[-1] = self.places, self.intercept
+        rest = np.delete(place, self.leading) - self.lead
+        rows = H[:, _as_slice(place[self.leading])]
+        diagonal, border = rows[..., self.intercept + 1 - self.lead], rows[..., _as_slice(rest)]
+        return self.leading, diagonal, border, symmetric(H[:, self.lead :])[:, rest[:, None], rest]
+
+
+def _as_slice(places: NDArray[np.int64]) -> Any:
+    """Return consecutive places as a slice, which selects without a copy; others as they are."""
+    first, n = int(places[0]), len(places)
+    return slice(first, first + n) if np.array_equal(places, np.arange(first, first + n)) else places

@@ -244,6 +244,9 @@ def test_matrices_with_named_columns():
         np.testing.assert_allclose(model.coef_, want.coef_, rtol=0, atol=1e-12)
     X[3, 0] = np.nan
     model = fl.LogisticRegression(categorical_features=[0]).fit(X, y)
+    encoder = make_column_transformer((OneHotEncoder(), [0]), remainder="passthrough")
+    twin = make_pipeline(encoder, fl.LogisticRegression()).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), twin.predict_proba(X), atol=1e-12)
     assert np.isnan(model.categories_[0][-1]) and list(model.get_feature_names_out()) == [
         *("x0_0.0", "x0_1.0", "x0_2.0", "x0_3.0", "x0_nan", "x1")
     ]
@@ -288,8 +291,10 @@ def test_levels_are_named_and_sorted_as_the_encoder_does():
     times = pd.DataFrame({"day": pd.Categorical(pd.date_range("2024-01-01", periods=3).repeat(N // 3))})
     cut = pd.DataFrame({"bin": pd.cut(frame()["age"], [-1000, 30, 40, 1000])})
     flags = pd.DataFrame({"flag": pd.Categorical(frame()["age"] > 40)})
-    for each in (times, cut, flags):
+    spans = pd.DataFrame({"span": pd.Categorical(pd.to_timedelta(np.arange(3), unit="D").repeat(N // 3))})
+    for each in (times, cut, flags, spans):
         model, encoder = fl.LogisticRegression().fit(each, labels(frame())), OneHotEncoder().fit(each)
+        assert list(model.get_feature_names_out()) == list(encoder.get_feature_names_out())
         np.testing.assert_allclose(
             model.predict_proba(each),
             fl.LogisticRegression()
@@ -513,3 +518,27 @@ def test_rare_levels_reach_the_sample(kernels):
     j = categories.features_of(1)[list(categories.levels[1]).index("vaduz")]
     assert sample.storage.dense(slice(j, j + 1)).sum() == 20
     assert sample.n_samples < 10_000
+
+
+def test_times_may_be_missing():
+    days = np.array(["2024-01-01", "2024-01-02", "NaT"] * 20, dtype="M8[D]")[:, None]
+    y = np.arange(60) % 3 == 1
+    model = fl.LogisticRegression(categorical_features=[0]).fit(days, y)
+    assert np.isnat(model.categories_[0][-1]) and model.predict(days).tolist() == y.tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        (pd.Series(["a", "b"]), ValueError, "Expected 2D array: X is a Series of 2"),
+        ({"a": ["x", "y"]}, InputError, "X is a dict"),
+        (pl.LazyFrame({"a": ["x", "y"]}), InputError, "X is a LazyFrame"),
+        (np.array(["a", "b"]), ValueError, "Expected 2D array: X has 1 dimensions"),
+        ([["a", 1], ["b"]], ValueError, "Expected 2D array"),
+        (np.ones((2, 1), complex), InputError, "complex"),
+        (pa.table({"a": [[1], [2]]}), InputError, "no levels of a category"),
+    ],
+)
+def test_what_is_no_table_of_categories(rows, error, message):
+    with pytest.raises(error, match=message):
+        fl.LogisticRegression(categorical_features=[0]).fit(rows, [0, 1])

@@ -233,13 +233,13 @@ class FeatureNames(Sequence[str]):
         return int(np.searchsorted(self._categories._first, feature, side="right")) - 1
 
     def _level(self, feature: int) -> tuple[int, Any]:
-        """Return the frame's column, and the level in a list, or an empty list for a number."""
+        """Return the frame's column, and the level in a list, as an element of its array, or none for a number."""
         column = self._column_of(feature)
         levels = self._categories.levels.get(column)
         if levels is None:
             return column, []
         place = feature - self._categories._first[column] + self._categories.drops_first
-        return column, [levels[place : place + 1].tolist()[0]]
+        return column, [levels[place]]
 
     def __getitem__(self, feature: Any) -> Any:
         if isinstance(feature, slice):
@@ -251,7 +251,7 @@ class FeatureNames(Sequence[str]):
     def named(self, feature: int) -> str:
         """Return the frame's column, and the level, for messages."""
         column, level = self._level(feature)
-        return " = ".join([named(column, self._names), *map(repr, level)])
+        return " = ".join([named(column, self._names), *(repr(str(value)) for value in level)])
 
 
 @dataclass(frozen=True)

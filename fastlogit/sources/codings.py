@@ -154,7 +154,10 @@ def of_array(values: NDArray[Any], what: str) -> Coding:
 def _made(codes: NDArray[Any], values: Any, missing: Any, what: str) -> Coding:
     """Return the coding of codes that were made, in the smallest type."""
     values = np.asarray(values)
-    return _coding(Column.of(read_only(codes.astype(_smallest(len(values))))), values, missing, what)
+    if values.dtype.kind == "c":
+        raise InputError(f"{what} has complex numbers, which are no levels of a category")
+    column = Column.of(read_only(codes.astype(_smallest(len(values)))))
+    return _coding(column, values, missing, what, is_distinct=values.dtype.kind not in "fmM")  # NaN is a value there
 
 
 def of_arrow(column: Any, what: str) -> Coding:

@@ -74,12 +74,7 @@ def as_storage(X: Any, name: str = "X") -> tuple[Storage, np.dtype[Any]]:
     ValueError
         If X is complex, is not a matrix, has no rows or no columns, or has a missing value.
     """
-    check_is_data(name, X)
-    if is_series(X):
-        raise ValueError(
-            f"Expected 2D array: {name} is a {type(X).__name__} of {X.shape[0]}, but (n_samples, n_features) is "
-            "needed. Of a frame, frame[['name']] is one column, frame.iloc[[0]] one row"
-        )
+    check_is_table(X, name)
     if hasattr(type(X), "tocsr"):
         return _of_sparse(X, name)
     if is_pandas(X):
@@ -95,14 +90,29 @@ def as_storage(X: Any, name: str = "X") -> tuple[Storage, np.dtype[Any]]:
     return _of_array(as_numbers(name, X), name)
 
 
-def _of_array(array: NDArray[Any], name: str) -> tuple[Storage, np.dtype[Any]]:
-    """Return the storage of an array of numbers."""
+def check_is_table(X: Any, name: str) -> None:
+    """Raise InputError or ValueError if X is a lazy frame, a dict or a series."""
+    check_is_data(name, X)
+    if is_series(X):
+        raise ValueError(
+            f"Expected 2D array: {name} is a {type(X).__name__} of {X.shape[0]}, but (n_samples, n_features) is "
+            "needed. Of a frame, frame[['name']] is one column, frame.iloc[[0]] one row"
+        )
+
+
+def check_is_matrix(array: NDArray[Any], name: str) -> None:
+    """Raise ValueError if an array has not two dimensions, or no elements."""
     if array.ndim != 2:
         raise ValueError(
             f"Expected 2D array: {name} has {array.ndim} dimensions {array.shape}, but (n_samples, n_features) is "
             f"needed. Reshape your data: {name}.reshape(-1, 1) is one column, {name}.reshape(1, -1) one row"
         )
     check_shape(array.shape, name)
+
+
+def _of_array(array: NDArray[Any], name: str) -> tuple[Storage, np.dtype[Any]]:
+    """Return the storage of an array of numbers."""
+    check_is_matrix(array, name)
     dtype, itemsize = computing_dtype(array.dtype), array.dtype.itemsize
     if array.dtype.isnative and array.dtype != np.float16:
         if array.shape[1] == 1 or array.strides[1] == itemsize:

@@ -21,8 +21,8 @@ from fastlogit.sources.frames import (
     names_of,
     pandas_columns,
 )
-from fastlogit.sources.intake import as_storage, check_shape
-from fastlogit.sources.numbers import as_numbers, check_is_data, named
+from fastlogit.sources.intake import as_storage, check_is_matrix, check_is_table, check_shape
+from fastlogit.sources.numbers import as_numbers, named
 
 FROM_DTYPE = "from_dtype"
 
@@ -45,8 +45,11 @@ def categorical_columns(X: Any, asked: Any, name: str = "X") -> list[int]:
     """
     if asked is None or (isinstance(asked, str) and asked == FROM_DTYPE):
         return [] if asked is None else _by_type(X, name)
+    check_is_table(X, name)
     what, names = "categorical_features", names_of(X)
-    n_columns = len(names) if names is not None else np.shape(X)[1] if len(np.shape(X)) == 2 else 0
+    n_columns = (
+        X.shape[1] if hasattr(type(X), "tocsr") else len(names) if names is not None else _matrix(X, name).shape[1]
+    )
     given = np.asarray(asked)
     if given.size == 0:
         return []
@@ -101,7 +104,7 @@ def as_frame(X: Any, columns: Collection[int], name: str = "X") -> Frame:
     ModuleNotFoundError, InputError, ValueError
         As in `fastlogit.sources.intake.as_storage`; also if a category's values are no levels.
     """
-    check_is_data(name, X)
+    check_is_table(X, name)
     if hasattr(type(X), "tocsr"):
         raise InputError(
             f"{name} is sparse, and categorical_features are columns of frames and arrays: encode them first"
@@ -110,13 +113,20 @@ def as_frame(X: Any, columns: Collection[int], name: str = "X") -> Frame:
     if is_pandas(X) or is_arrow(X):
         read = (pandas_columns if is_pandas(X) else arrow_columns)(X, name, columns)
     else:
-        array = np.asarray(X, None if hasattr(X, "dtype") else object)
+        array = _matrix(X, name)
         read = [_column_of(array, j, j in columns, f"{name} column {named(j, names)}") for j in range(array.shape[1])]
     first = read[0].column if isinstance(read[0], Coding) else read[0]
     n_samples = sum(rows for _, rows in first.pieces)
     check_shape((n_samples, len(read)), name)
     found = {j: each for j, each in enumerate(read) if isinstance(each, Coding)}
     return Frame(n_samples, len(read), found, [each for each in read if not isinstance(each, Coding)], names, name)
+
+
+def _matrix(X: Any, name: str) -> NDArray[Any]:
+    """Return an array, or nested lists as objects, which keep their numbers beside texts."""
+    array = np.asarray(X, None if hasattr(X, "dtype") else object)
+    check_is_matrix(array, name)
+    return array
 
 
 def _column_of(array: NDArray[Any], j: int, is_category: bool, what: str) -> Any:

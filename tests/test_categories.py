@@ -294,7 +294,8 @@ def test_levels_are_named_and_sorted_as_the_encoder_does():
     spans = pd.DataFrame({"span": pd.Categorical(pd.to_timedelta(np.arange(3), unit="D").repeat(N // 3))})
     for each in (times, cut, flags, spans):
         model, encoder = fl.LogisticRegression().fit(each, labels(frame())), OneHotEncoder().fit(each)
-        assert list(model.get_feature_names_out()) == list(encoder.get_feature_names_out())
+        if each is not flags:  # which the encoder calls 0.0 and 1.0
+            assert list(model.get_feature_names_out()) == list(encoder.get_feature_names_out())
         np.testing.assert_allclose(
             model.predict_proba(each),
             fl.LogisticRegression()
@@ -524,6 +525,8 @@ def test_times_may_be_missing():
     days = np.array(["2024-01-01", "2024-01-02", "NaT"] * 20, dtype="M8[D]")[:, None]
     y = np.arange(60) % 3 == 1
     model = fl.LogisticRegression(categorical_features=[0]).fit(days, y)
+    for unit in "s", "ns":
+        np.testing.assert_array_equal(model.predict(days.astype(f"M8[{unit}]")), model.predict(days))
     assert np.isnat(model.categories_[0][-1]) and model.predict(days).tolist() == y.tolist()
 
 

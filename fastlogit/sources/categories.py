@@ -167,9 +167,10 @@ class Categories:
     def _places_of(self, column: int, coding: Coding) -> NDArray[np.int64]:
         """Return the level (n_codes + 1,) of the codes -1, 0, 1, ... of a column; -1 for none."""
         levels, values = self.levels[column], coding.values
-        if levels.dtype.kind in "biuf" and values.dtype.kind in "biuf":
+        kinds = levels.dtype.kind + values.dtype.kind
+        if set(kinds) <= set("biuf") or kinds in ("mm", "MM"):  # times of any units
             place = np.minimum(np.searchsorted(levels, values), len(levels) - 1)
-            missing = len(levels) - 1 if levels.dtype.kind == "f" and np.isnan(levels[-1]) else -1
+            missing = len(levels) - 1 if levels[-1] != levels[-1] else -1
             return np.append(missing, np.where(levels[place] == values, place, -1))
         known = self._known.setdefault(column, {})
         if not known:

@@ -77,8 +77,6 @@ def _smallest(n_codes: int) -> Any:
 def _coding(column: Column, values: Any, missing: Any, what: str, *, is_distinct: bool = True) -> Coding:
     """Return the coding of codes and their values; codes are new if values are missing or repeat."""
     values = np.asarray(values)
-    if values.dtype.kind in "mM":
-        values = values.astype(f"{values.dtype.kind}8[ns]")  # so that equal times are equal
     if len(values) > MOST_CODES:
         raise ValueError(f"{what} has {len(values):,} levels, but at most {MOST_CODES:,} are possible")
     coding = Coding(column, values, missing)

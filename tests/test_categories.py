@@ -180,6 +180,7 @@ FRAMES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")  # 1.6 sees those of pandas alone
 @pytest.mark.parametrize("kind", FRAMES)
 def test_frames(kind):
     df = frame()
@@ -229,7 +230,8 @@ def test_columns_that_are_named(asked):
         model = fl.LogisticRegression(categorical_features=asked).fit(rows, labels(df))
         np.testing.assert_array_equal(model.coef_, want.coef_)
         names = [name.replace("None", "nan") for name in model.get_feature_names_out()]
-        assert names == list(want.get_feature_names_out())
+        if hasattr(model, "feature_names_in_"):  # scikit-learn 1.6 sees those of pandas alone
+            assert names == list(want.get_feature_names_out())
 
 
 def test_matrices_with_named_columns():

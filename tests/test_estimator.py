@@ -31,7 +31,13 @@ from fastlogit.sources.targets import memory_source
 
 @pytest.mark.every_case
 @pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")  # of every form that is not CSR
-@parametrize_with_checks([LogisticRegression(), LogisticRegression(solver="lbfgs")])
+@parametrize_with_checks(
+    [LogisticRegression(), LogisticRegression(solver="lbfgs")],
+    # 1.6 makes integers for whatever takes categories, and subtracts a float from them in place
+    expected_failed_checks=lambda estimator: (
+        {"check_positive_only_tag_during_fit": "its own error"} if sklearn.__version__.startswith("1.6") else {}
+    ),
+)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 

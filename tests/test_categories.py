@@ -132,9 +132,9 @@ def test_without_a_penalty_levels_add_up_to_0_by_weight():
 def test_a_level_of_rows_without_weight_has_the_coefficient_0():
     for n in (N, 40_000):
         df = frame(n)
-        weight = (df["city"] != "oslo").to_numpy(float)
-        for C in (1.0, np.inf):
-            model = fl.LogisticRegression(C=C).fit(df, labels(df), weight)
+        weight = (df["city"] != "oslo").to_numpy(float) * np.random.default_rng(5).random(n)
+        for C, standardize in ((1.0, False), (1e-3, True), (np.inf, False)):
+            model = fl.LogisticRegression(C=C, standardize=standardize).fit(df, labels(df), weight)
             assert model.coef_[0, list(model.get_feature_names_out()).index("city_oslo")] == 0.0
             assert model.converged_
 

@@ -73,10 +73,10 @@ class Block(Observations):
         """Return the moments from each chunk's sums about ``shift`` and its sum of weights."""
         weight = float(weights.sum())
         with np.errstate(invalid="ignore", over="ignore"):  # as above
-            step, squares = self.storage.powers(self._over_chunks(sums), shift, weight)
+            total = self._over_chunks(sums)
             if weight == 0.0:  # the squares are 0, or NaN where an element is not finite
-                return Moments(n_samples, 0.0, np.zeros_like(shift), squares)
-            return Moments(n_samples, weight, shift + step / weight, np.maximum(squares - step**2 / weight, 0.0))
+                return Moments(n_samples, 0.0, np.zeros_like(shift), self.storage.powers(total, shift, weight)[1])
+            return Moments(n_samples, weight, *self.storage.mean_and_squares(total, shift, weight))
 
     def _empty_sums(self, first: int, last: int, n_sums: int, n_totals: int) -> tuple[Array, Array]:
         """Return uninitialised arrays for each chunk's sums over rows (n_sums, size) and its ``n_totals`` totals."""

@@ -290,8 +290,7 @@ class Coded(_Arrays, Storage):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Storage.few_moments`; of levels those of all rows, where these are counted.
 
-        Few rows lack the rare levels, whose rows a survey is to find by their large squared norms. And a kernel would
-        need an array over all levels for every chunk.
+        Few rows lack the rare levels, whose rows a survey is to find by their large squared norms.
         """
         rows, weight = np.arange(first, last), float(weights.sum())
         sums = np.zeros(self._n_features + 1)
@@ -316,6 +315,16 @@ class Coded(_Arrays, Storage):
         powers = np.stack([n * (1.0 - shift) - shift * zeros, n * (1.0 - shift) ** 2 + shift**2 * zeros])
         powers[:, self.of_numbers] = sums[:, self.of_numbers]
         return powers
+
+    def mean_and_squares(
+        self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `Storage.mean_and_squares`: a level of all weight, or of none, is constant, to the last bit."""
+        mean, squares = super().mean_and_squares(sums, shift, weight)
+        levels = np.delete(np.arange(self._n_features), self.of_numbers)
+        n = sums[0, levels]
+        mean[levels], squares[levels] = n / weight, n * (weight_of_zeros(weight, n) / weight)
+        return mean, squares
 
     def column_squares(
         self, sums: NDArray[np.float64], totals: NDArray[np.float64], center: NDArray[np.float64]

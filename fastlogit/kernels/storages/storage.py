@@ -196,6 +196,13 @@ class Storage:
         """
         return sums
 
+    def mean_and_squares(
+        self, sums: NDArray[np.float64], shift: NDArray[np.float64], weight: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``sum_i s_i x_i / sum_i s_i`` and ``sum_i s_i (x_i - mean)^2``; arguments as in `powers`."""
+        step, squares = self.powers(sums, shift, weight)
+        return shift + step / weight, np.maximum(squares - step**2 / weight, 0.0)
+
     def column_squares(
         self, sums: NDArray[np.float64], totals: NDArray[np.float64], center: NDArray[np.float64]
     ) -> NDArray[np.float64]:

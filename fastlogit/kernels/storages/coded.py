@@ -288,10 +288,7 @@ class Coded(_Arrays, Storage):
     def few_moments(
         self, first: int, last: int, weights: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `Storage.few_moments`; of levels those of all rows, where these are counted.
-
-        Few rows lack the rare levels, whose rows a survey is to find by their large squared norms.
-        """
+        """See `Storage.few_moments`; of levels, where these are counted, those of all rows: few rows lack rare levels."""
         rows, weight = np.arange(first, last), float(weights.sum())
         sums = np.zeros(self._n_features + 1)
         for each, j in zip(self.categories, self._levels(rows), strict=True):

@@ -288,7 +288,7 @@ class Coded(_Arrays, Storage):
     def few_moments(
         self, first: int, last: int, weights: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `Storage.few_moments`; of levels, where these are counted, those of all rows: few rows lack rare levels."""
+        """See `Storage.few_moments`; of levels that are counted those of all rows: few rows lack rare ones."""
         rows, weight = np.arange(first, last), float(weights.sum())
         sums = np.zeros(self._n_features + 1)
         for each, j in zip(self.categories, self._levels(rows), strict=True):
